@@ -1,0 +1,25 @@
+"""The training side: the pair-file contract, MMPO targets and losses, and the trainers.
+
+Importing this package imports neither torch nor transformers; names load on first use.
+Read next: schema.py (the contract), losses.py, trainer.py.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "InputError": "mmpo_core.errors",
+    "read_pairs": "mmpo_core.pair_file",
+    "write_pairs": "mmpo_core.pair_file",
+    "pair_to_messages": "mmpo_core.schema",
+    "probability": "mmpo_core.bradley_terry",
+    "solve_gamma": "mmpo_core.bradley_terry",
+}
+__all__ = sorted(_WHERE)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'mmpo_core' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

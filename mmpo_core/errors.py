@@ -1,0 +1,24 @@
+"""The one exception that users are meant to read. The CLI prints it and exits with status 2."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class InputError(Exception):
+    """Bad input or bad usage: says what is wrong, where, and what to do about it."""
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return ` Did you mean 'x'?` when a known name is close to `name`, else an empty string."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def lookup(kind: str, name: str, registry: Mapping[str, T]) -> T:
+    """Return `registry[name]`, or raise InputError that names the known and the nearest names."""
+    if name in registry:
+        return registry[name]
+    raise InputError(f"unknown {kind} {name!r}.{nearest(name, registry)} Known: {', '.join(registry)}")

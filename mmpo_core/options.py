@@ -1,0 +1,32 @@
+"""Functions that take one dataclass of options can be called with plain keywords.
+
+`score` and `train` are written against a documented, frozen dataclass, where every default
+lives once. `takes_options` gives them the signature that people want to type: the dataclass's
+fields as keywords, with types that editors and mypy see.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Options = TypeVar("Options")
+Result = TypeVar("Result")
+
+
+def takes_options(
+    options_class: Callable[P, Options],
+) -> Callable[[Callable[[Options], Result]], Callable[P, Result]]:
+    """Turn `run(options)` into `run(**fields of the options)`; `run.options` is the dataclass."""
+
+    def decorate(run: Callable[[Options], Result]) -> Callable[P, Result]:
+        @wraps(run)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+            return run(options_class(*args, **kwargs))
+
+        call.__signature__ = inspect.signature(options_class)  # type: ignore[attr-defined]
+        call.options = options_class  # type: ignore[attr-defined]
+        return call
+
+    return decorate
