@@ -1,0 +1,83 @@
+"""The command line: a skin over the library. Each command is a file here, registered below.
+
+`run` is the one place that turns errors into messages and exit statuses.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from margintool.cli.score import score_command
+from mmpo_core.errors import InputError
+
+app = typer.Typer(
+    name="margintool",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turn graded preferences into margins, and train on them with MMPO.",
+    epilog="Add --debug to any command to see the traceback of an error.",
+)
+app.command("score")(score_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from margintool import __version__
+
+        typer.echo(f"margintool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Turn graded preferences into margins, and train on them with MMPO."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return its exit status.
+
+    0 done, 2 bad usage or input, 1 any other failure, 130 interrupted, 143 terminated.
+    """
+    debug = "--debug" in argv
+    try:
+        app(args=[arg for arg in argv if arg != "--debug"], prog_name="margintool")
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+        if status == 130:
+            _complain("interrupted; no file was left half-written")
+        return status
+    except InputError as error:
+        if debug:
+            raise
+        _complain(f"error: {error}")
+        return 2
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"failed: {type(error).__name__}: {error}\nAdd --debug to see the traceback.")
+        return 1
+    return 0
+
+
+def _complain(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    # An exception, so that temporary files are removed on the way out.
+    raise SystemExit(143)
+
+
+def main() -> None:
+    """Entry point of the `margintool` script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))

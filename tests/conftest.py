@@ -1,0 +1,43 @@
+"""Shared fixtures: the real data folder, and the command line run in this process."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@dataclass(frozen=True)
+class CliResult:
+    """What one command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data: ../shared/data, or where MARGINTOOL_REAL_DATA points."""
+    folder = Path(os.environ.get("MARGINTOOL_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set MARGINTOOL_REAL_DATA")
+    return folder
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., CliResult]:
+    """Run `margintool ARGS...` in this process and return its status and output."""
+    from margintool.cli import run
+
+    def call(*args: object) -> CliResult:
+        capfd.readouterr()
+        status = run([str(arg) for arg in args])
+        captured = capfd.readouterr()
+        return CliResult(status, captured.out, captured.err)
+
+    return call
