@@ -4,7 +4,8 @@ Written by `margintool score`, read by `margintool train`; docs/design.md has it
 Read next: pair_file.py, which reads and writes whole files under this contract.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -41,6 +42,23 @@ class ContractError(InputError):
     """A pair file breaks the contract: names the file, the column and the first bad row."""
 
 
+@dataclass(frozen=True)
+class Breach:
+    """One way in which a file breaks the contract. row: the first bad one, None if all are."""
+
+    column: str
+    row: int | None
+    problem: str
+
+    def __str__(self) -> str:
+        return f"column {self.column!r} {self.problem}"
+
+
+def _refuse_first(breaches: Iterator[Breach], where: str) -> None:
+    for breach in breaches:
+        raise ContractError(f"{where}: {breach}")
+
+
 def _finite_from(low: float, high: float = float("inf"), *, open_low: bool = False) -> Any:
     """Return a predicate on a float column: finite, and between the bounds."""
     above: Callable[[Any, float], Any] = pc.greater if open_low else pc.greater_equal
@@ -65,17 +83,23 @@ VALUE_RULES: dict[str, tuple[str, Callable[[pa.Array], pa.Array]]] = {
 
 def check_columns(schema: pa.Schema, where: str) -> None:
     """Raise ContractError unless `schema` has every column of the contract with its type."""
+    _refuse_first(column_breaches(schema), where)
+
+
+def column_breaches(schema: pa.Schema) -> Iterator[Breach]:
+    """Yield every column of the contract that is missing from `schema` or has another type."""
     for field in PAIR_SCHEMA:
         if field.name not in schema.names:
-            raise ContractError(
-                f"{where}: column {field.name!r} is missing. A pair file is made by "
-                "`margintool score`; its columns are listed in docs/design.md"
+            yield Breach(
+                field.name,
+                None,
+                "is missing. A pair file is made by `margintool score`; its columns are listed "
+                "in docs/design.md",
             )
+            continue
         found = schema.field(field.name).type
         if not _compatible(found, field.type):
-            raise ContractError(
-                f"{where}: column {field.name!r} has type {found}, expected {field.type}"
-            )
+            yield Breach(field.name, None, f"has type {found}, expected {field.type}")
 
 
 def _compatible(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -111,20 +135,31 @@ def check_values(table: pa.Table, where: str, first_row: int = 0) -> None:
         where: what to call the file in the message.
         first_row: number (from 0) of the table's first row in the file.
     """
+    _refuse_first(value_breaches(table, first_row), where)
+
+
+def value_breaches(table: pa.Table, first_row: int = 0) -> Iterator[Breach]:
+    """Yield the first null and the first bad value of every column that has one.
+
+    Args:
+        table: any number of rows; columns of the contract that it lacks are passed over.
+        first_row: number (from 0) of the table's first row in the file.
+    """
     for field in PAIR_SCHEMA:
+        if field.name not in table.column_names:
+            continue
         column = table.column(field.name)
         if not field.nullable and column.null_count:
             row = first_row + _first_true(pc.is_null(column))
-            raise ContractError(f"{where}: column {field.name!r} is null in row {row}")
+            yield Breach(field.name, row, f"is null in row {row}")
         if field.name in VALUE_RULES:
             wanted, good = VALUE_RULES[field.name]
             bad = pc.invert(pc.fill_null(good(column), True))
             if pc.any(bad).as_py():
-                row = _first_true(bad)
-                raise ContractError(
-                    f"{where}: column {field.name!r} is {column[row].as_py()} in row "
-                    f"{first_row + row}, expected {wanted}"
-                )
+                at = _first_true(bad)
+                row = first_row + at
+                found = column[at].as_py()
+                yield Breach(field.name, row, f"is {found} in row {row}, expected {wanted}")
 
 
 def _first_true(mask: Any) -> int:
@@ -133,13 +168,19 @@ def _first_true(mask: Any) -> int:
 
 def check_unique_ids(pair_ids: Any, where: str) -> None:
     """Raise ContractError if a pair_id stands in two rows. pair_ids: string column of a file."""
+    _refuse_first(id_breaches(pair_ids), where)
+
+
+def id_breaches(pair_ids: Any) -> Iterator[Breach]:
+    """Yield the first pair_id that stands in an earlier row too, if any does."""
     import pandas as pd
 
     repeated = pd.Series(pair_ids.to_pandas()).duplicated().to_numpy()
     if repeated.any():
         row = int(repeated.argmax())
-        raise ContractError(
-            f"{where}: pair_id {pair_ids[row].as_py()!r} in row {row} stands in an earlier row too"
+        name = pair_ids[row].as_py()
+        yield Breach(
+            "pair_id", row, f"is {name!r} in row {row}, which stands in an earlier row too"
         )
 
 
