@@ -44,14 +44,20 @@ class ContractError(InputError):
 
 @dataclass(frozen=True)
 class Breach:
-    """One way in which a file breaks the contract. row: the first bad one, None if all are."""
+    """One way in which a file breaks the contract.
 
-    column: str
+    kind: `missing`, `type`, `null`, `value`, `duplicate` or `metadata`.
+    column: None where the file's metadata is wrong.
+    row: the first bad row, from 0; None where no single row is at fault.
+    """
+
+    kind: str
+    column: str | None
     row: int | None
     problem: str
 
     def __str__(self) -> str:
-        return f"column {self.column!r} {self.problem}"
+        return self.problem if self.column is None else f"column {self.column!r} {self.problem}"
 
 
 def _refuse_first(breaches: Iterator[Breach], where: str) -> None:
@@ -91,15 +97,19 @@ def column_breaches(schema: pa.Schema) -> Iterator[Breach]:
     for field in PAIR_SCHEMA:
         if field.name not in schema.names:
             yield Breach(
+                "missing",
                 field.name,
                 None,
                 "is missing. A pair file is made by `margintool score`; its columns are listed "
                 "in docs/design.md",
             )
             continue
+        if schema.names.count(field.name) > 1:
+            yield Breach("type", field.name, None, "stands more than once in the file")
+            continue
         found = schema.field(field.name).type
         if not _compatible(found, field.type):
-            yield Breach(field.name, None, f"has type {found}, expected {field.type}")
+            yield Breach("type", field.name, None, f"has type {found}, expected {field.type}")
 
 
 def _compatible(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -124,7 +134,10 @@ def _is_message_list(found: pa.DataType) -> bool:
     item = found.value_type
     if pa.types.is_null(item):
         return True
-    return pa.types.is_struct(item) and {f.name for f in item} >= {"role", "content"}
+    if not pa.types.is_struct(item):
+        return False
+    texts = {f.name for f in item if _compatible(f.type, pa.string())}
+    return texts >= {"role", "content"}
 
 
 def check_values(table: pa.Table, where: str, first_row: int = 0) -> None:
@@ -151,7 +164,7 @@ def value_breaches(table: pa.Table, first_row: int = 0) -> Iterator[Breach]:
         column = table.column(field.name)
         if not field.nullable and column.null_count:
             row = first_row + _first_true(pc.is_null(column))
-            yield Breach(field.name, row, f"is null in row {row}")
+            yield Breach("null", field.name, row, f"is null in row {row}")
         if field.name in VALUE_RULES:
             wanted, good = VALUE_RULES[field.name]
             bad = pc.invert(pc.fill_null(good(column), True))
@@ -159,7 +172,8 @@ def value_breaches(table: pa.Table, first_row: int = 0) -> Iterator[Breach]:
                 at = _first_true(bad)
                 row = first_row + at
                 found = column[at].as_py()
-                yield Breach(field.name, row, f"is {found} in row {row}, expected {wanted}")
+                problem = f"is {found} in row {row}, expected {wanted}"
+                yield Breach("value", field.name, row, problem)
 
 
 def _first_true(mask: Any) -> int:
@@ -179,21 +193,26 @@ def id_breaches(pair_ids: Any) -> Iterator[Breach]:
     if repeated.any():
         row = int(repeated.argmax())
         name = pair_ids[row].as_py()
-        yield Breach(
-            "pair_id", row, f"is {name!r} in row {row}, which stands in an earlier row too"
-        )
+        problem = f"is {name!r} in row {row}, which stands in an earlier row too"
+        yield Breach("duplicate", "pair_id", row, problem)
 
 
 def check_metadata(metadata: Mapping[str, Any], where: str) -> None:
     """Raise ContractError if the file's metadata is of a schema newer than this version reads."""
-    version = metadata.get("schema_version")
+    _refuse_first(metadata_breaches(metadata), where)
+
+
+def metadata_breaches(metadata: Any) -> Iterator[Breach]:
+    """Yield what is wrong with a file's metadata. metadata: any value that JSON can hold."""
+    version = metadata.get("schema_version") if isinstance(metadata, Mapping) else None
     if not isinstance(version, int):
-        raise ContractError(f"{where}: the metadata has no schema_version")
-    if version > SCHEMA_VERSION:
-        raise ContractError(
-            f"{where}: written with schema version {version}; this margintool reads up to "
+        yield Breach("metadata", None, None, "the metadata has no schema_version")
+    elif version > SCHEMA_VERSION:
+        problem = (
+            f"written with schema version {version}; this margintool reads up to "
             f"{SCHEMA_VERSION}. Upgrade margintool to read it"
         )
+        yield Breach("metadata", None, None, problem)
 
 
 def pair_to_messages(row: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
