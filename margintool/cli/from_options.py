@@ -10,7 +10,6 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
@@ -117,13 +116,18 @@ def _is_number_or_word(hint: Any) -> bool:
 def _cli_type(hint: Any, *, required: bool) -> Any:
     """Return the type Typer parses: tuples repeat an option, number-or-word is read as text."""
     kind = _without_none(hint)
-    if _is_number_or_word(hint):
-        kind = str
+    if _repeats(hint):
+        kind = list[str]
     elif get_origin(kind) in (Union, types.UnionType):
         kind = str
-    elif get_origin(kind) is tuple:
-        kind = list[get_args(kind)[0]]  # type: ignore[misc]
     return kind if required else kind | None
+
+
+def _repeats(hint: Any) -> bool:
+    """Whether the option may be given several times: its type is, or may be, a tuple[X, ...]."""
+    kind = _without_none(hint)
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return any(get_origin(k) is tuple and get_args(k)[-1] is Ellipsis for k in kinds)
 
 
 def _from_cli(hint: Any, value: Any) -> Any:
@@ -132,12 +136,7 @@ def _from_cli(hint: Any, value: Any) -> Any:
         return value
     if _is_number_or_word(hint):
         return _number_or_word(value, hint)
-    kind = _without_none(hint)
-    if get_origin(kind) is tuple:
-        return tuple(value)
-    if kind is Path:
-        return Path(value)
-    return value
+    return tuple(value) if _repeats(hint) else value
 
 
 def _number_or_word(text: str, hint: Any) -> Any:

@@ -12,12 +12,12 @@ Rows that cannot be used go, with the reason, to a .rejects.parquet file beside 
 
 
 def _run(given: Given) -> None:
-    from margintool.cli.progress import byte_progress
+    from margintool.cli.progress import progress_bar
     from margintool.cli.summary import print_summary
-    from margintool.pipeline import score
+    from margintool.pipeline import run_score
 
-    with byte_progress("reading") as progress:
-        summary = score(**given, progress=progress)
+    with progress_bar() as progress:
+        summary = run_score(ScoreOptions(**given), progress)
     print_summary(summary)
 
 

@@ -1,0 +1,34 @@
+"""How the outcome of `score` looks in the terminal."""
+
+from collections.abc import Iterator
+
+from margintool.summary import ScoreSummary
+
+
+def print_summary(summary: ScoreSummary) -> None:
+    """Print counts, rejects by reason, margin quantiles, gamma and the mean target."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(summary):
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def _rows(summary: ScoreSummary) -> Iterator[tuple[str, str]]:
+    quantiles = summary.margin_quantiles.items()
+    yield "read", f"{summary.read:,} rows ({summary.layout} layout)"
+    yield "kept", f"{summary.kept:,} pairs in {summary.out}"
+    yield "ties", f"{summary.ties:,}"
+    yield "flipped", f"{summary.flipped:,}"
+    yield "rejected", f"{sum(summary.rejected.values()):,}" + (
+        f" in {summary.rejects}" if summary.rejects else ""
+    )
+    for reason, count in summary.rejected.items():
+        yield "", f"{reason} {count:,}"
+    yield "margin_raw", "  ".join(f"q{float(q):.0%} {value:.3g}" for q, value in quantiles)
+    yield "gamma", f"{summary.gamma:.6g} on {summary.normalizer} margins ({summary.margin})"
+    yield "mean target", f"{summary.mean_target:.4f}"

@@ -1,0 +1,121 @@
+"""The first pass: canonical pairs are scored, oriented and spilled; only numbers stay in memory."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from margintool import hashing
+from margintool.orient import conflicts, orient, reject_conflicts
+from margintool.plan import Plan
+from margintool.rejects import Rejects
+from margintool.sources import Scored
+from margintool.sources.base import first_reason, mark
+from margintool.storage import Spill
+
+
+@dataclass
+class FirstPass:
+    """Numbers of the spilled pairs, row by row of the spill.
+
+    Args:
+        rows_read: input rows, rejected ones among them.
+        margin_raw: (N,) float64.
+        flipped: (N,) whether a given preference contradicted the scores.
+        prompt: (N,) uint64 key of history and prompt.
+        pair: (N, 2) uint64, the two halves of the pair's 128-bit digest.
+    """
+
+    rows_read: int
+    margin_raw: npt.NDArray[np.float64]
+    flipped: npt.NDArray[np.bool_]
+    prompt: hashing.Keys
+    pair: hashing.Keys
+
+
+@dataclass
+class CanonicalBatch:
+    """Canonical pairs with an `origin` column, and how many input rows they took."""
+
+    pairs: pa.Table
+    rows_read: int
+
+
+@dataclass
+class _Parts:
+    margin_raw: list[Any] = field(default_factory=list)
+    flipped: list[Any] = field(default_factory=list)
+    prompt: list[Any] = field(default_factory=list)
+    pair: list[Any] = field(default_factory=list)
+
+
+def first_pass(
+    plan: Plan, batches: Iterable[CanonicalBatch], spill: Spill, rejects: Rejects
+) -> FirstPass:
+    """Score, orient and spill all pairs; send unusable rows to the rejects."""
+    parts, rows_read = _Parts(), 0
+    for batch in batches:
+        rows_read += batch.rows_read
+        pairs, scored = _usable(plan, batch.pairs, rejects)
+        if not pairs.num_rows:
+            continue
+        oriented = orient(pairs, scored)
+        prompts = hashing.prompt_digests(oriented)
+        pair_ids = hashing.combine(
+            [
+                prompts,
+                hashing.text_digests(oriented.column("chosen")),
+                hashing.text_digests(oriented.column("rejected")),
+                _source_digest(plan, oriented.num_rows),
+            ]
+        )
+        spill.append(oriented.add_column(0, "pair_id", hashing.hex_strings(pair_ids)))
+        parts.margin_raw.append(np.abs(scored.gap))
+        parts.flipped.append(conflicts(pairs, scored.gap))
+        parts.prompt.append(hashing.keys(prompts))
+        parts.pair.append(pair_ids.view("<u8"))
+    spill.finish()
+    return FirstPass(
+        rows_read,
+        np.concatenate([np.empty(0), *parts.margin_raw]),
+        np.concatenate([np.empty(0, bool), *parts.flipped]),
+        np.concatenate([np.empty(0, np.uint64), *parts.prompt]),
+        np.concatenate([np.empty((0, 2), np.uint64), *parts.pair]),
+    )
+
+
+def _usable(plan: Plan, pairs: pa.Table, rejects: Rejects) -> tuple[pa.Table, Scored]:
+    """Score canonical pairs; return those that can be used, and reject the others."""
+    scored = plan.source.score_pairs(pairs, plan.settings)
+    reason, detail = first_reason(
+        reject_conflicts(pairs, scored, plan.options.on_conflict),
+        mark(
+            ~np.isfinite(scored.gap) & np.asarray(scored.reason.is_null()),
+            "margin_not_finite",
+            lambda i: f"the gap between {scored.score_a[i]:g} and {scored.score_b[i]:g} is no number",
+        ),
+    )
+    good = np.asarray(reason.is_null())
+    if good.all():
+        return pairs, scored
+    bad = pa.array(~good)
+    rejects.add(pairs.filter(bad), reason.filter(bad), detail.filter(bad))
+    keep = pa.array(good)
+    return pairs.filter(keep), replace(
+        scored,
+        gap=scored.gap[good],
+        score_a=scored.score_a[good],
+        score_b=scored.score_b[good],
+        weight=scored.weight[good],
+        reason=reason.filter(keep),
+        detail=detail.filter(keep),
+    )
+
+
+def _source_digest(plan: Plan, rows: int) -> npt.NDArray[np.uint8]:
+    """Return the source's name as (rows, 16) digests: the same text under two sources is two pairs."""
+    one = hashing.text_digests(pa.chunked_array([[plan.source.name]]))
+    return np.repeat(one, rows, axis=0)

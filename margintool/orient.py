@@ -1,0 +1,83 @@
+"""From scored pairs (a, b) to oriented ones (chosen, rejected) with margin_raw >= 0. Pure.
+
+Read by pipeline.py. A given preference that contradicts the scores is flipped or rejected.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from margintool.sources import Scored
+from margintool.sources.base import first_reason, mark
+from mmpo_core.schema import PAIR_SCHEMA
+
+Mask = npt.NDArray[np.bool_]
+Conflict = Literal["flip", "reject"]
+
+
+def conflicts(pairs: pa.Table, gap: npt.NDArray[np.float64]) -> Mask:
+    """Return (N,) whether a given preference contradicts the sign of the gap; ties never do."""
+    preferred = pc.fill_null(pairs.column("preferred"), 0).to_numpy()
+    return np.asarray(np.sign(np.nan_to_num(gap)) * preferred < 0)
+
+
+def reject_conflicts(pairs: pa.Table, scored: Scored, policy: Conflict) -> tuple[pa.Array, pa.Array]:
+    """Return reason and detail of `scored`, with contradicted rows rejected if that is the policy."""
+    if policy == "flip":
+        return scored.reason, scored.detail
+    marked = mark(
+        conflicts(pairs, scored.gap),
+        "preference_conflict",
+        lambda i: f"the given preference contradicts the scores (gap {scored.gap[i]:g} "
+        "for the first answer)",
+    )
+    return first_reason((scored.reason, scored.detail), marked)
+
+
+def orient(pairs: pa.Table, scored: Scored) -> pa.Table:
+    """Return oriented pairs: chosen, rejected, history, prompt, scores, margin_raw, weight, origin.
+
+    The better-scored answer is chosen; a tie keeps the given preference, or the first answer.
+
+    Args:
+        pairs: N canonical pairs with an `origin` column, none of them rejected.
+        scored: their scores.
+    """
+    preferred = pc.fill_null(pairs.column("preferred"), 0).to_numpy()
+    swap = np.where(scored.gap == 0, preferred < 0, scored.gap < 0)
+    a, b = pairs.column("response_a"), pairs.column("response_b")
+    swapped = pa.chunked_array([pa.array(swap)])
+    return pa.table(
+        {
+            "prompt": pairs.column("prompt"),
+            "chosen": pc.if_else(swapped, b, a),
+            "rejected": pc.if_else(swapped, a, b),
+            "history": pairs.column("history"),
+            "score_chosen": _nullable(np.where(swap, scored.score_b, scored.score_a)),
+            "score_rejected": _nullable(np.where(swap, scored.score_a, scored.score_b)),
+            "margin_raw": np.abs(scored.gap),
+            "weight": scored.weight,
+            "origin": pairs.column("origin"),
+        }
+    ).cast(pa.schema([PAIR_SCHEMA.field(name) for name in ORIENTED]))
+
+
+ORIENTED = (
+    "prompt",
+    "chosen",
+    "rejected",
+    "history",
+    "score_chosen",
+    "score_rejected",
+    "margin_raw",
+    "weight",
+    "origin",
+)
+
+
+def _nullable(values: npt.NDArray[np.float64]) -> pa.Array:
+    """Return floats with NaN as null."""
+    return pa.array(values, pa.float64(), from_pandas=True)

@@ -1,0 +1,24 @@
+"""How long work says how far it is. The library knows only this protocol; the CLI draws bars."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told of each stage and of what is done of it."""
+
+    def start(self, stage: str, total: int | None) -> None:
+        """Begin a stage; total is None where it is not known."""
+
+    def advance(self, amount: int) -> None:
+        """Report more done of the current stage."""
+
+
+class _NoProgress:
+    def start(self, stage: str, total: int | None) -> None:
+        """Say nothing."""
+
+    def advance(self, amount: int) -> None:
+        """Say nothing."""
+
+
+no_progress: Progress = _NoProgress()

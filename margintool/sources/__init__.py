@@ -1,0 +1,9 @@
+"""Margin sources: where a quality gap comes from. A new one is a file, a line here, a card."""
+
+from margintool.sources.base import Rated, Scored, Settings, Source
+from margintool.sources.ratings import RATINGS
+from margintool.sources.shp import SHP
+
+SOURCES: dict[str, Source] = {source.name: source for source in (SHP, RATINGS)}
+
+__all__ = ["SOURCES", "Rated", "Scored", "Settings", "Source"]
