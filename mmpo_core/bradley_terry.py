@@ -33,7 +33,9 @@ def probability(margin: npt.ArrayLike, gamma: float) -> Floats:
         raise InputError("margins must be numbers >= 0; found a negative or NaN margin")
     if math.isinf(gamma):
         return np.where(margins > 0, 1.0, 0.5)
-    return np.asarray(1.0 / (1.0 + np.exp(-gamma * margins)))
+    # A product beyond the floats is inf, and exp(-inf) = 0 gives p = 1, as it should.
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-gamma * margins)))
 
 
 def check_gamma(gamma: float) -> None:
