@@ -1,0 +1,71 @@
+"""What a layout is: how the raw rows of one kind of dataset look, and how to read them.
+
+Read next: shp.py for the simplest layout, registry.py for the list of all, detect.py for the
+choice among them. The tables a layout produces are described in margintool/canonical.py.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import pyarrow as pa
+
+NOT_TEXT = "__not_text"
+"""Suffix of the companion column in which storage marks values of X that were not text."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One dataset layout.
+
+    Attributes:
+        name: key in LAYOUTS; what `--layout` takes.
+        about: one line, with the hub ids.
+        kind: `pairs` (convert gives canonical PAIRS) or `responses` (canonical RESPONSES).
+        sources: sources that can read it: `shp` (votes), `ratings`.
+        required: column -> meaning. A name may be a glob (`annotator*[0-9]`) in `one_of` only.
+        optional: column or glob -> meaning.
+        convert: raw table -> canonical table. Pure and batch-invariant: f(concat(parts)) equals
+            concat(f(parts)), but for RESPONSES.row, which counts from the start of the batch.
+        scale: bounds of the overall rating; None if not known.
+        aspect_scale: bounds of the aspect ratings; None if there are none.
+        aspects: names of the fields in RESPONSES.aspects.
+        aliases: other names under which a required column is found.
+        group_by: which responses belong together: those of one `prompt`, or of one input `row`.
+        one_of: sets of columns of which at least one must be complete; a glob that stands twice
+            needs two columns. All of them are described in `optional`.
+        types: column -> (what its type must be, predicate), where names alone do not decide.
+    """
+
+    name: str
+    about: str
+    kind: Literal["pairs", "responses"]
+    sources: tuple[str, ...]
+    required: Mapping[str, str]
+    optional: Mapping[str, str]
+    convert: Callable[[pa.Table], pa.Table]
+    scale: tuple[float, float] | None = None
+    aspect_scale: tuple[float, float] | None = None
+    aspects: tuple[str, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_by: Literal["prompt", "row"] = "prompt"
+    one_of: tuple[tuple[str, ...], ...] = ()
+    types: Mapping[str, tuple[str, Callable[[pa.DataType], bool]]] = field(default_factory=dict)
+
+    def patterns(self) -> Iterator[str]:
+        """Yield every name or glob that stands for a column of this layout, aliases included."""
+        for name in (*self.required, *self.optional):
+            yield name
+            yield from self.aliases.get(name, ())
+
+
+def found_as(layout: Layout, name: str, columns: Sequence[str]) -> str | None:
+    """Return under which name a layout's column stands in `columns`: its own, an alias, or None."""
+    candidates = (name, *layout.aliases.get(name, ()))
+    return next((candidate for candidate in candidates if candidate in columns), None)
+
+
+def matching(pattern: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns that a name or glob stands for, in the order of `columns`."""
+    return [column for column in columns if fnmatchcase(column, pattern)]

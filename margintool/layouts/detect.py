@@ -1,0 +1,122 @@
+"""Which layout a table has, told from its columns. Used by the pipeline once per input."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+import pyarrow as pa
+
+from margintool.layouts.base import NOT_TEXT, Layout, found_as, matching
+from margintool.layouts.registry import LAYOUTS
+from mmpo_core.errors import InputError
+
+
+def detect(columns: pa.Schema, source: str) -> Layout:
+    """Return the layout that fits `columns` and says most about them.
+
+    Of several that fit, the one with most required columns wins, and among these the one with
+    most columns under their own names rather than an alias.
+
+    Args:
+        columns: the table's columns, after --map.
+        source: `shp` or `ratings`; only layouts that it can read are candidates.
+
+    Raises:
+        InputError: if none fits (lists each candidate with the columns it misses), or if two fit
+            equally well.
+    """
+    candidates = [layout for layout in LAYOUTS.values() if source in layout.sources]
+    fitting = [layout for layout in candidates if not missing(layout, columns)]
+    if not fitting:
+        raise InputError(_no_layout(candidates, columns, source))
+    ranked = sorted(fitting, key=lambda layout: _rank(layout, columns), reverse=True)
+    best = [layout for layout in ranked if _rank(layout, columns) == _rank(ranked[0], columns)]
+    if len(best) > 1:
+        names = " and ".join(layout.name for layout in best)
+        raise InputError(f"the columns fit layouts {names} equally well; name one with --layout")
+    return best[0]
+
+
+def require(layout: Layout, columns: pa.Schema) -> None:
+    """Check that a layout given by name fits the columns.
+
+    Raises:
+        InputError: naming what is missing, and the nearest column names.
+    """
+    lacking = missing(layout, columns)
+    if lacking:
+        hints = _hints(layout, columns)
+        raise InputError(
+            f"layout {layout.name} misses {', '.join(lacking)}. {_columns_there(columns)} "
+            f"Map your columns with --map, for example --map {_example(layout, columns)}.{hints}"
+        )
+
+
+def missing(layout: Layout, columns: pa.Schema) -> list[str]:
+    """Return, in words, what a layout misses among the columns; empty if it fits."""
+    lacking = [
+        repr(name) for name in layout.required if found_as(layout, name, columns.names) is None
+    ]
+    if layout.one_of and not any(_complete(group, columns.names) for group in layout.one_of):
+        lacking.append(" or ".join(_group_words(group) for group in layout.one_of))
+    for name, (wanted, fits) in layout.types.items():
+        if name in columns.names and not fits(columns.field(name).type):
+            lacking.append(f"{name!r} as {wanted} (it is {columns.field(name).type})")
+    return lacking
+
+
+def _complete(group: tuple[str, ...], columns: Sequence[str]) -> bool:
+    """Whether all of a group is there; a glob that stands twice needs two columns."""
+    return all(len(matching(pattern, columns)) >= group.count(pattern) for pattern in group)
+
+
+def _group_words(group: tuple[str, ...]) -> str:
+    words = [
+        repr(pattern) if group.count(pattern) == 1 else f"{group.count(pattern)} of {pattern!r}"
+        for pattern in dict.fromkeys(group)
+    ]
+    return " and ".join(words)
+
+
+def _rank(layout: Layout, columns: pa.Schema) -> tuple[int, int]:
+    size = min((len(group) for group in layout.one_of), default=0)
+    own_names = sum(name in columns.names for name in layout.required)
+    return len(layout.required) + size, own_names
+
+
+def _no_layout(candidates: Sequence[Layout], columns: pa.Schema, source: str) -> str:
+    ranked = sorted(candidates, key=lambda layout: len(missing(layout, columns)))
+    lines = [f"the columns fit no layout of source {source}. {_columns_there(columns)}"]
+    lines += [f"  {layout.name} misses {', '.join(missing(layout, columns))}" for layout in ranked]
+    for other in LAYOUTS.values():
+        if other not in candidates and not missing(other, columns):
+            lines.append(f"They fit layout {other.name}, read with --source {other.sources[0]}.")
+    if ranked:
+        lines.append(
+            "Map your columns onto a layout's with --map, for example "
+            f"--map {_example(ranked[0], columns)}; --layout names the layout; "
+            f"`margintool layouts` describes all.{_hints(ranked[0], columns)}"
+        )
+    return "\n".join(lines)
+
+
+def _columns_there(columns: pa.Schema) -> str:
+    names = [name for name in columns.names if not name.endswith(NOT_TEXT)]
+    return f"Found: {', '.join(names)}." if names else "Found no columns."
+
+
+def _example(layout: Layout, columns: pa.Schema) -> str:
+    """Return a --map argument for what the layout misses: names to be filled in by the user."""
+    lacking = [name for name in layout.required if found_as(layout, name, columns.names) is None]
+    return ",".join(f"{name}=COLUMN" for name in lacking or list(layout.required)[:1])
+
+
+def _hints(layout: Layout, columns: pa.Schema) -> str:
+    """Return ` For x, did you mean column 'y'?` for missing columns with a near name."""
+    return "".join(_near_names(layout, columns))
+
+
+def _near_names(layout: Layout, columns: pa.Schema) -> Iterator[str]:
+    for name in layout.required:
+        if found_as(layout, name, columns.names) is None:
+            for near in get_close_matches(name, columns.names, n=1):
+                yield f" For {name!r}, did you mean column {near!r}?"

@@ -1,0 +1,34 @@
+"""`ratings_pair`: one row a pair, each response with its rating. Any dataset brought into it."""
+
+import pyarrow as pa
+
+from margintool.layouts.base import Layout
+from margintool.layouts.pair_rows import HISTORY_COLUMN, PAIR_ALIASES, PAIR_COLUMNS, pair_columns
+from margintool.layouts.raw import Raw
+from margintool.layouts.rows import Problems, pairs_table
+
+ALIASES = {**PAIR_ALIASES, "rating_a": ("score_a",), "rating_b": ("score_b",)}
+
+
+def convert(table: pa.Table) -> pa.Table:
+    """Rows with two rated responses -> PAIRS. No preference is given: the ratings say it."""
+    raw, problems = Raw(table, ALIASES), Problems(table.num_rows)
+    columns = pair_columns(raw, problems)
+    ratings = {"score_a": raw.column("rating_a"), "score_b": raw.column("rating_b")}
+    return pairs_table(problems, {**columns, **ratings})
+
+
+LAYOUT = Layout(
+    name="ratings_pair",
+    about="two rated responses a row; any dataset, with --map where its columns have other names",
+    kind="pairs",
+    sources=("ratings",),
+    required={
+        **PAIR_COLUMNS,
+        "rating_a": "rating of the first answer",
+        "rating_b": "rating of the second answer",
+    },
+    optional=HISTORY_COLUMN,
+    convert=convert,
+    aliases=ALIASES,
+)

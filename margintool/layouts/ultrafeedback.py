@@ -1,0 +1,151 @@
+"""`ultrafeedback`: openbmb/UltraFeedback, one row an instruction with its completions nested.
+
+Aspect ratings are strings from 1 to 5, and some are "N/A". `overall_score` runs from 1 to 10. In
+the first release a critique score of 1 was stored as 10 in about 2,000 completions
+(OpenBMB/UltraFeedback issue 8). The authors' own correction takes a 10 whose aspect mean is at
+most 2 for such an error; here it is marked `score_conflict`, not corrected.
+"""
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from margintool.layouts.base import Layout
+from margintool.layouts.raw import Raw
+from margintool.layouts.rows import Problems, as_array, rating_text, responses_table, sentence
+from margintool.layouts.texts import read_answer, read_prompt
+from margintool.numbers import Column, Floats, to_numbers
+
+ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
+ALIASES = {"instruction": ("prompt",)}
+HIGHEST, LOW_MEAN = 10.0, 2.0
+
+
+def convert(table: pa.Table) -> pa.Table:
+    """UltraFeedback rows -> RESPONSES. A row without completions gives one unusable response."""
+    raw = Raw(table, ALIASES)
+    row, items = _completions(raw)
+    prompt_problems, problems = Problems(raw.rows), Problems(len(row))
+    prompt = read_prompt(raw, prompt_problems, "instruction")
+    _spread(prompt_problems, row, problems)
+    problems.mark(pc.is_null(items.column("item")), "no_completions", "completions is empty")
+    fields = Raw(_fields(items.column("item"), _COMPLETION))
+    answer = read_answer(fields, problems, "response")
+    annotations = _fields(fields.column("annotations"), ASPECTS)
+    aspects = {name: _rating(annotations.column(name)) for name in ASPECTS}
+    overall = fields.column("overall_score")
+    _mark_conflicts(problems, overall, list(aspects.values()), fields.column("fine-grained_score"))
+    place = pa.array(row)
+    columns = {
+        "row": place,
+        "prompt": as_array(prompt.text).take(place),
+        "history": prompt.history().take(place),
+        "response": answer,
+        "model": rating_text(fields.column("model")),
+        "rating": overall,
+    }
+    return responses_table(problems, columns, aspects)
+
+
+_COMPLETION = ("model", "response", "annotations", "overall_score", "fine-grained_score")
+
+
+def _completions(raw: Raw) -> tuple[npt.NDArray[np.int64], pa.Table]:
+    """Return the row of each completion, and the completions; a row without any has one null."""
+    lists = as_array(raw.column("completions"))
+    if pa.types.is_null(lists.type):
+        return np.arange(raw.rows), pa.table({"item": lists})
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    items = lists.flatten()
+    row = np.repeat(np.arange(raw.rows), np.maximum(lengths, 1))
+    if (lengths > 0).all():
+        return row, pa.table({"item": items})
+    nothing = (lengths == 0)[row]
+    place = pa.array(np.cumsum(~nothing) - 1, mask=nothing)
+    return row, pa.table({"item": items.take(place)})
+
+
+def _fields(column: Column, names: tuple[str, ...]) -> pa.Table:
+    """Return fields of a struct column; nulls for those that this batch's structs lack."""
+    values = as_array(column)
+    known = [f.name for f in values.type] if pa.types.is_struct(values.type) else []
+    nothing = pa.nulls(len(values))
+    return pa.table(
+        {name: pc.struct_field(values, name) if name in known else nothing for name in names}
+    )
+
+
+def _rating(annotation: Column) -> Column:
+    """Return the Rating of an aspect's annotation as text, or the annotation if it is a scalar."""
+    if pa.types.is_struct(annotation.type):
+        annotation = _fields(annotation, ("Rating",)).column("Rating")
+    return rating_text(annotation)
+
+
+def _spread(by_row: Problems, row: npt.NDArray[np.int64], by_response: Problems) -> None:
+    """Give every response of a row the row's problem."""
+    place = pa.array(row)
+    by_response.reason = by_row.reason.take(place)
+    by_response.detail = by_row.detail.take(place)
+
+
+def _mark_conflicts(
+    problems: Problems, overall: Column, aspects: list[Column], fine_grained: Column
+) -> None:
+    """Mark overall scores of 10 whose aspects (else the fine-grained score) have a mean <= 2."""
+    numbers, _ = to_numbers(overall)
+    top = np.flatnonzero(numbers == HIGHEST)
+    place = pa.array(top)
+    mean = _row_means([to_numbers(column.take(place))[0] for column in aspects])
+    mean = np.where(np.isnan(mean), to_numbers(fine_grained.take(place))[0], mean)
+    conflict = np.zeros(len(numbers), dtype=bool)
+    conflict[top[mean <= LOW_MEAN]] = True
+
+    def words(rows: pa.Array) -> pa.Array:
+        means = pa.array(np.round(mean[np.searchsorted(top, rows.to_numpy())], 2))
+        return sentence(
+            "overall_score is 10, but the mean of the aspect ratings is ",
+            means.cast(pa.string()),
+            ": a critique score of 1 may have been stored as 10",
+        )
+
+    problems.mark(conflict, "score_conflict", words)
+
+
+def _row_means(columns: list[Floats]) -> Floats:
+    """Return the mean of the numbers in each row, NaN where there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no numbers
+        return np.asarray(np.nanmean(np.stack(columns), axis=0))
+
+
+def _is_struct_list(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_struct(kind.value_type) or pa.types.is_null(kind.value_type))
+    return bool(pa.types.is_null(kind))
+
+
+LAYOUT = Layout(
+    name="ultrafeedback",
+    about="an instruction a row with nested, rated completions: openbmb/UltraFeedback",
+    kind="responses",
+    sources=("ratings",),
+    required={
+        "instruction": "the prompt",
+        "completions": (
+            "list of structs: response, model, overall_score (1 to 10), "
+            "annotations.ASPECT.Rating (1 to 5, as text), fine-grained_score"
+        ),
+    },
+    optional={},
+    convert=convert,
+    scale=(1.0, 10.0),
+    aspect_scale=(1.0, 5.0),
+    aspects=ASPECTS,
+    aliases=ALIASES,
+    group_by="row",
+    types={"completions": ("a list of structs", _is_struct_list)},
+)
