@@ -1,0 +1,153 @@
+"""One picture of a pair file in three panels, as PNG. Drawn from numbers; read by inspecting.py.
+
+Works for three pairs and for three million: many points become a density.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from margintool.report.facts import PairReport
+from margintool.report.scan import Floats, Scan
+from mmpo_core.bradley_terry import probability
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import whole_file
+
+BLUE, ORANGE, GREY = "#2f6f9f", "#d1743c", "#8a8a8a"
+MOST_POINTS = 2000
+CURVE_POINTS = 60
+EDGE = 99.5
+
+
+def plot_report(report: PairReport, found: Scan, path: Path) -> None:
+    """Write the PNG: histogram of margins, targets on the gamma curve, margin against length.
+
+    Raises:
+        InputError: if the file has no margins, or the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    margin = found.numbers.get("margin")
+    if margin is None or not np.isfinite(margin).any():
+        raise InputError(f"{report.path}: nothing to plot, the file has no finite margin")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: --plot writes PNG; give a name that ends in .png")
+    figure = Figure(figsize=(15, 4.8), dpi=130, layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _margins(left, report, margin)
+    _targets(middle, report, margin, found.numbers.get("p_chosen"))
+    _length(right, report, found)
+    figure.suptitle(f"{Path(report.path).name}: {report.pairs:,} pairs", fontsize=13)
+    try:
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+    except OSError as error:
+        raise InputError(f"{path}: cannot write the picture ({error})") from error
+
+
+def _margins(axes: Any, report: PairReport, margin: Floats) -> None:
+    shown = margin[np.isfinite(margin)]
+    edge = _edge(shown)
+    bins = np.linspace(min(0.0, float(shown.min())), edge, 41)
+    axes.hist(shown[shown != 0], bins, color=BLUE, label="pairs")
+    ties = int((shown == 0).sum())
+    if ties:
+        width = bins[1] - bins[0]
+        axes.bar(-width, ties, width, color=ORANGE, label=f"ties: {ties:,}")
+    beyond = int((shown > edge).sum())
+    axes.plot([], [], " ", label=f"beyond the right edge: {beyond:,}") if beyond else None
+    axes.axvline(np.median(shown), color=GREY, ls="--", label=f"median {np.median(shown):.3g}")
+    axes.set(title="Margins", xlabel=_margin_label(report), ylabel="pairs")
+    axes.legend(frameon=False)
+    _plain(axes)
+
+
+def _edge(values: Floats) -> float:
+    """Return where the axis ends: the 99.5% quantile, or the maximum if they are close."""
+    high, top = float(np.percentile(values, EDGE)), float(values.max())
+    edge = top if top <= 1.5 * high else high
+    return edge if edge > 0 else 1.0
+
+
+def _margin_label(report: PairReport) -> str:
+    normalizer = report.metadata.get("normalizer")
+    name = normalizer.get("name") if isinstance(normalizer, dict) else None
+    return f"margin (normalised: {name})" if name else "margin"
+
+
+def _targets(axes: Any, report: PairReport, margin: Floats, target: Floats | None) -> None:
+    shown = margin[np.isfinite(margin) & (margin >= 0)]
+    edge = _edge(shown) if shown.size else 1.0
+    gamma = report.gamma
+    if gamma is not None:
+        line = np.linspace(0, edge, 400)
+        label = rf"$\sigma(\gamma m)$, $\gamma$ = {gamma:.4g}"
+        axes.plot(line, probability(line, gamma), color=BLUE, lw=2, label=label)
+    if target is not None:
+        both = np.isfinite(margin) & np.isfinite(target)
+        x, y = _by_rank(margin[both], target[both])
+        which = f" ({x.size} of {int(both.sum()):,}, by rank)" if x.size < both.sum() else ""
+        axes.plot(x, y, "o", color=ORANGE, ms=5, alpha=0.6, label=f"pairs' targets{which}")
+        if both.any():
+            mean = float(target[both].mean())
+            axes.axhline(mean, color=GREY, ls="--", label=f"mean target {mean:.4g}")
+    axes.set(title="Targets", xlabel=_margin_label(report), ylabel="p_chosen")
+    axes.set(xlim=(-0.02 * edge, 1.02 * edge), ylim=(0.48, 1.02))
+    axes.legend(frameon=False, loc="lower right")
+    _plain(axes)
+
+
+def _by_rank(margin: Floats, target: Floats) -> tuple[Floats, Floats]:
+    """Return at most CURVE_POINTS pairs, evenly spaced in the ranking by margin."""
+    order = np.argsort(margin, kind="stable")
+    picked = order[np.unique(np.linspace(0, len(order) - 1, CURVE_POINTS).astype(int))]
+    return margin[picked], target[picked]
+
+
+def _length(axes: Any, report: PairReport, found: Scan) -> None:
+    axes.set(title="Length bias", xlabel="characters: chosen - rejected")
+    axes.set(ylabel=_margin_label(report))
+    _plain(axes)
+    if not {"chosen", "rejected"} <= found.characters.keys():
+        axes.text(0.5, 0.5, "no text columns", ha="center", transform=axes.transAxes)
+        return
+    margin = found.numbers["margin"]
+    longer_by = (found.characters["chosen"] - found.characters["rejected"]).astype(np.float64)
+    kept = np.isfinite(margin)
+    x, y = longer_by[kept], margin[kept]
+    reach = max(float(np.percentile(np.abs(x), EDGE)), 1.0)
+    top = _edge(y)
+    inside = (np.abs(x) <= reach) & (y <= top)
+    if x.size <= MOST_POINTS:
+        axes.plot(x[inside], y[inside], "o", color=BLUE, ms=4, alpha=0.4, mew=0)
+    else:
+        _density(axes, x[inside], y[inside])
+    axes.axvline(0, color=GREY, lw=1)
+    axes.set(xlim=(-1.05 * reach, 1.05 * reach))
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none"}
+    axes.text(
+        0.99, 0.98, _bias_words(report), ha="right", va="top", bbox=box, transform=axes.transAxes
+    )
+
+
+def _density(axes: Any, x: Floats, y: Floats) -> None:
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    # The lightest fifth is cut off: a cell with one pair must be seen on white.
+    blues = ListedColormap(colormaps["Blues"](np.linspace(0.2, 1.0, 256)))
+    drawn = axes.hexbin(x, y, gridsize=(44, 26), bins="log", mincnt=1, cmap=blues)
+    axes.figure.colorbar(drawn, ax=axes, label="pairs")
+
+
+def _bias_words(report: PairReport) -> str:
+    bias = report.length_bias[0]
+    if bias.share_longer is None:
+        return "no pair with a winner"
+    words = f"chosen is longer in {bias.share_longer:.1%}"
+    return words if bias.spearman is None else f"{words}\nSpearman {bias.spearman:+.3f}"
+
+
+def _plain(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
