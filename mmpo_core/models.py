@@ -1,0 +1,294 @@
+"""Model names, and loading of tokenizers, policies and reward models. train.py starts here.
+
+torch and transformers are imported when something is loaded, so that listing names is quick.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmpo_core.errors import InputError, lookup
+from mmpo_core.hub import check_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TINY = "tiny"
+
+# Short name -> hub id. The -sft models of gemma and llama are the paper's own starting points
+# (recipes of kykim0/margin-matching-pref-opt).
+MODELS: dict[str, str] = {
+    TINY: TINY,
+    "mistral-7b": "mistralai/Mistral-7B-v0.1",
+    "mistral-7b-instruct": "mistralai/Mistral-7B-Instruct-v0.3",
+    "zephyr-7b-sft": "alignment-handbook/zephyr-7b-sft-full",
+    "gemma-2b": "google/gemma-2b",
+    "gemma-2b-it": "google/gemma-2b-it",
+    "gemma-2b-sft": "kykim0/gemma-2b-ultrachat-sft",
+    "gemma-7b": "google/gemma-7b",
+    "gemma-7b-it": "google/gemma-7b-it",
+    "gemma-7b-sft": "kykim0/gemma-7b-ultrachat-sft",
+    "llama-3-8b": "meta-llama/Meta-Llama-3-8B",
+    "llama-3-8b-instruct": "meta-llama/Meta-Llama-3-8B-Instruct",
+    "llama-3-8b-sft": "kykim0/llama3-8b-ultrachat-sft-itt",
+    "qwen2.5-0.5b": "Qwen/Qwen2.5-0.5B",
+    "qwen2.5-0.5b-instruct": "Qwen/Qwen2.5-0.5B-Instruct",
+    "qwen2.5-1.5b": "Qwen/Qwen2.5-1.5B",
+    "qwen2.5-1.5b-instruct": "Qwen/Qwen2.5-1.5B-Instruct",
+    "qwen2.5-7b": "Qwen/Qwen2.5-7B",
+    "qwen2.5-7b-instruct": "Qwen/Qwen2.5-7B-Instruct",
+}
+
+# Owner -> what a user must do first.
+_NOTES = {
+    TINY: "3 M parameters, untrained, made on this machine: no download",
+    "google": "gated: accept Google's Gemma terms on the hub, then `hf auth login`",
+    "meta-llama": "gated: accept Meta's Llama 3 licence on the hub, then `hf auth login`",
+    "kykim0": "supervised model that the MMPO paper starts from",
+}
+
+# Tokens that some vocabularies have for padding or keep in reserve; text never contains them.
+_PAD_NAMES = (
+    "<pad>",
+    "[PAD]",
+    "<|pad|>",
+    "<|padding|>",
+    "<|finetune_right_pad_id|>",
+    "<|fim_pad|>",
+    "<|reserved_special_token_0|>",
+)
+
+
+def model_table() -> list[dict[str, str]]:
+    """Return a row per short name: name, hub_id, note (what to do before the first use)."""
+    return [
+        {"name": name, "hub_id": hub_id, "note": _NOTES.get(hub_id.split("/")[0], "")}
+        for name, hub_id in MODELS.items()
+    ]
+
+
+def resolve_model(name: str) -> str:
+    """Return the hub id of a short name; hub ids and paths of folders are returned as they are.
+
+    A short name wins over a folder of that name: write ./tiny for the folder.
+
+    Raises:
+        InputError: if it is none of these; names the nearest short name.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.exists():
+        raise InputError(f"{name} is a file; give the folder that holds config.json")
+    if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
+        raise InputError(f"{name}: no such folder")
+    if "/" in name:
+        return name
+    return lookup("model", name, MODELS)
+
+
+def load_tokenizer(
+    name: str, *, trust_remote_code: bool = False, revision: str | None = None
+) -> "PreTrainedTokenizerBase":
+    """Load a fast tokenizer with a chat template, padding on the right.
+
+    Without a chat template it gets margintool's default one, and a warning is logged. Without a
+    pad token it gets EOS as one: enough for a policy, whose padding is masked; a reward model
+    gets a pad token of its own in `load_reward_model`.
+
+    Raises:
+        InputError: if it cannot be loaded; says why and what to do.
+    """
+    from mmpo_core.chat import set_default_template
+
+    hub_id = resolve_model(name)
+    if hub_id == TINY:
+        from mmpo_core.tiny import make_tiny_tokenizer
+
+        return make_tiny_tokenizer()
+    local = check_model(hub_id, revision)
+    with _load_errors(name):
+        from transformers import AutoTokenizer
+
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            hub_id,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            local_files_only=local,
+        )
+    tokenizer.padding_side = "right"
+    if tokenizer.chat_template is None:
+        set_default_template(tokenizer, name)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_policy(
+    name: str,
+    *,
+    dtype: "str | torch.dtype" = "float32",
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    attn_implementation: str | None = None,
+) -> "PreTrainedModel":
+    """Load a causal language model from safetensors weights.
+
+    Args:
+        name: short name, hub id or folder.
+        dtype: of the weights: float32, bfloat16, float16, or `auto` for the checkpoint's own.
+        trust_remote_code: run model code from the repository.
+        revision: branch, tag or commit on the hub.
+        attn_implementation: sdpa, eager, flash_attention_2, ...; transformers' choice if None.
+
+    Raises:
+        InputError: if it cannot be loaded, or the checkpoint lacks weights of a language model.
+    """
+    from mmpo_core.tiny import make_tiny_policy
+
+    if resolve_model(name) == TINY:
+        return _finish_tiny(make_tiny_policy(), dtype, attn_implementation)
+    return _load(
+        "AutoModelForCausalLM",
+        name,
+        new_weights=(),
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        revision=revision,
+        attn_implementation=attn_implementation,
+    )
+
+
+def load_reward_model(
+    name: str,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    dtype: "str | torch.dtype" = "float32",
+    seed: int = 0,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    attn_implementation: str | None = None,
+) -> "PreTrainedModel":
+    """Load a model with one score per conversation, read at its last token that is not padding.
+
+    Args:
+        name: short name, hub id or folder of a language model or a reward model.
+        tokenizer: the one the data is encoded with. Changed in place if it has no pad token of
+            its own (see `ensure_pad_token`): make the collator afterwards.
+        seed: of the score head, if the checkpoint has none, and of `tiny`.
+        dtype, trust_remote_code, revision, attn_implementation: as in `load_policy`.
+
+    Raises:
+        InputError: if it cannot be loaded, or has another number of labels.
+    """
+    from mmpo_core.tiny import make_tiny_reward_model, seeded
+
+    if resolve_model(name) == TINY:
+        model = _finish_tiny(make_tiny_reward_model(seed), dtype, attn_implementation)
+    else:
+        with seeded(seed):
+            model = _load(
+                "AutoModelForSequenceClassification",
+                name,
+                new_weights=("score.weight",),
+                num_labels=1,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                revision=revision,
+                attn_implementation=attn_implementation,
+            )
+    ensure_pad_token(tokenizer)
+    with seeded(seed):
+        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def ensure_pad_token(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Give a tokenizer a pad token that is no other special token and stands in no text.
+
+    One that the vocabulary holds in reserve is taken if there is one, else `<|pad|>` is added.
+    With EOS as padding, the reward would be read before EOS, and beside EOS inside a text.
+    """
+    others = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id, None}
+    if tokenizer.pad_token_id not in others:
+        return
+    vocabulary = tokenizer.get_vocab()
+    known = [name for name in _PAD_NAMES if name in vocabulary and vocabulary[name] not in others]
+    tokenizer.add_special_tokens({"pad_token": known[0] if known else "<|pad|>"})
+
+
+def _finish_tiny(model: "PreTrainedModel", dtype: Any, attention: str | None) -> "PreTrainedModel":
+    if dtype != "auto":
+        model.to(_torch_dtype(dtype))
+        model.config.dtype = _torch_dtype(dtype)
+    if attention is not None:
+        with _load_errors(TINY):
+            model.set_attn_implementation(attention)
+    return model
+
+
+def _torch_dtype(dtype: "str | torch.dtype") -> Any:
+    """Return a torch dtype of a name; `auto` stays.
+
+    Raises:
+        InputError: if the name is not known.
+    """
+    import torch
+
+    known = {"auto": "auto"} | {n: getattr(torch, n) for n in ("float32", "bfloat16", "float16")}
+    return lookup("dtype", dtype, known) if isinstance(dtype, str) else dtype
+
+
+def _load(auto_class: str, name: str, *, new_weights: tuple[str, ...], **options: Any) -> Any:
+    """Load with a transformers Auto class; weights other than `new_weights` must be there."""
+    hub_id = resolve_model(name)
+    options["dtype"] = _torch_dtype(options["dtype"])
+    if options["attn_implementation"] is None:
+        del options["attn_implementation"]
+    local = check_model(hub_id, options["revision"])
+    with _load_errors(name):
+        import transformers
+
+        load: Callable[..., Any] = getattr(transformers, auto_class).from_pretrained
+        model, info = load(
+            hub_id,
+            use_safetensors=True,
+            local_files_only=local,
+            output_loading_info=True,
+            **options,
+        )
+    missing = sorted(set(info["missing_keys"]) - set(new_weights))
+    if missing:
+        raise InputError(
+            f"{name}: the checkpoint has no {missing[0]} ({len(missing)} weights missing). It is "
+            "not a model of this kind (a reward model has no language-model head)"
+        )
+    return model
+
+
+@contextmanager
+def _load_errors(name: str) -> Iterator[None]:
+    """Turn what transformers raises about a model into one InputError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        text = str(error)
+        if "trust_remote_code" in text:
+            first = (
+                "it needs code from its repository. If you trust that code, give "
+                "--trust-remote-code"
+            )
+        elif "instantiate the backend tokenizer" in text:
+            first = "no tokenizer.json there (a fast tokenizer is needed)"
+        raise InputError(f"{name} cannot be loaded: {first}") from error
