@@ -37,6 +37,23 @@ PAIR_SCHEMA = pa.schema(
     ]
 )
 
+MEANINGS: dict[str, str] = {
+    "pair_id": "stable hash of prompt, answers and source; unique in the file",
+    "prompt": "the last user message",
+    "chosen": "the better answer, or either one of a tie",
+    "rejected": "the other answer",
+    "history": "system message and earlier turns, oldest first; empty for single-turn data",
+    "score_chosen": "score of chosen in the source's own unit; null where the source has none",
+    "score_rejected": "the same for rejected",
+    "margin_raw": "quality gap in the source's own unit, >= 0; 0 for a tie",
+    "margin": "the gap normalised, unit-free, >= 0: what the trainer reads",
+    "p_chosen": "target sigma(gamma * margin) with the file's gamma, 0.5 to 1",
+    "weight": "1, or the evidence behind the pair: number of votes or judges; > 0",
+    "source": "where the margin comes from: shp (votes) or ratings",
+    "origin": "where the row came from: file or dataset, split, row",
+}
+"""What each column of PAIR_SCHEMA holds: for the docs and for dataset cards."""
+
 
 class ContractError(InputError):
     """A pair file breaks the contract: names the file, the column and the first bad row."""
