@@ -1,0 +1,48 @@
+"""`margintool train`: a pair file to a trained model. The work is in mmpo_core.train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from margintool.cli.from_options import Given, command_from
+from mmpo_core.train_options import TrainOptions
+
+HELP = """Train a policy or a reward model on a pair file with MMPO.
+
+Example: margintool train pairs.parquet --model tiny --objective reward --lr 1e-3
+
+Options may also stand in a YAML file (--config) and come from a published recipe (--preset). The
+command line wins over the file, the file over the recipe. `margintool models` and `margintool
+losses` list what --model and --loss take.
+"""
+
+
+def _run(given: Given) -> None:
+    from margintool.cli.train_summary import log_lines, print_train_summary
+    from mmpo_core.config_file import options_from
+    from mmpo_core.presets import preset_options
+    from mmpo_core.train import train
+
+    config, preset = given.pop("config", None), preset_options(given.pop("preset", None))
+    options = options_from(TrainOptions, given, config=config, preset=preset)
+    with log_lines():
+        result = train(**vars(options))
+    print_train_summary(result)
+
+
+train_command = command_from(
+    TrainOptions,
+    _run,
+    help=HELP,
+    positional=("pairs",),
+    optional=("pairs", "model"),
+    extra={
+        "config": Annotated[
+            Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
+        ],
+        "preset": Annotated[
+            str | None, typer.Option(help="published recipe, such as gemma-2b-ultrafeedback")
+        ],
+    },
+)

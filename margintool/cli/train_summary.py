@@ -1,0 +1,101 @@
+"""What `train` and `losses` print: log lines while it works, a summary at the end."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmpo_core.train import TrainResult
+
+
+@contextmanager
+def log_lines() -> Iterator[None]:
+    """Show the training side's log lines on stderr."""
+    logger = logging.getLogger("mmpo_core")
+    handler, level = logging.StreamHandler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def print_train_summary(result: "TrainResult") -> None:
+    """Print steps, data, loss, accuracy and margin, where the model is, and what to do next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(result):
+        table.add_row(name, value)
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
+    record = result.record
+    arguments = record["arguments"]
+    yield "trained", f"{arguments['model']} as {_task(arguments)}, {result.steps:,} steps"
+    yield "time", f"{record['seconds']:.1f} s on {record['device']}"
+    for split, report in record["data"].items():
+        yield f"{split} pairs", _counts(report)
+    yield "training", _numbers(result.metrics, "")
+    if "eval_loss" in result.metrics:
+        yield "held out", _numbers(result.metrics, "eval_")
+    yield "model", f"{result.folder} (also run.json, log_history.jsonl, train.png)"
+    yield "load it", _how_to_load(arguments["objective"], str(result.folder))
+
+
+def _task(arguments: Mapping[str, Any]) -> str:
+    if arguments["objective"] == "reward":
+        return "a reward model (soft Bradley-Terry)"
+    reads = "" if arguments["loss"] == "mmpo" else "; this loss does not read the margins"
+    return f"a policy (loss {arguments['loss']}{reads})"
+
+
+def _counts(report: Mapping[str, Any]) -> str:
+    dropped = sum(report["dropped"].values())
+    parts = [f"{report['kept']:,}"]
+    if dropped:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report["dropped"].items())
+        parts.append(f"{dropped:,} dropped ({reasons})")
+    for key, words in (("prompts_cut", "prompts cut"), ("completions_cut", "with answers cut")):
+        if report[key]:
+            parts.append(f"{report[key]:,} {words}")
+    return ", ".join(parts)
+
+
+def _numbers(metrics: Mapping[str, float], prefix: str) -> str:
+    names = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
+    return "  ".join(f"{short} {metrics[prefix + name]:.4f}" for name, short in names.items())
+
+
+def _how_to_load(objective: str, folder: str) -> str:
+    kind = "SequenceClassification" if objective == "reward" else "CausalLM"
+    return f"transformers.AutoModelFor{kind}.from_pretrained({folder!r})"
+
+
+def print_losses() -> None:
+    """Print every loss with its equation and source."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmpo_core.losses import LOSSES
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("loss", "equation", "margins", "source"):
+        table.add_column(title, overflow="fold")
+    for name, loss in LOSSES.items():
+        read = "read" if loss.reads_target else "not read"
+        table.add_row(name, loss.equation, read, loss.source)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "\nh = beta * [(log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected))]"
+        "\np = sigma(gamma * margin), the pair's target. Reward models: h = r(chosen) - r(rejected),"
+        "\nloss mmpo.",
+    )

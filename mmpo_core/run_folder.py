@@ -1,0 +1,187 @@
+"""A run's output folder: what may be in it, which checkpoints are whole, how a model gets in.
+
+OUT/run.json is there from the first step ("unfinished") and says "finished" only after model,
+tokenizer, history and plot are whole. Read by train.py; run_record.py makes run.json's content.
+"""
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import whole_file
+from mmpo_core.run_record import fingerprint
+from mmpo_core.train_options import TrainOptions
+
+RUN_FILE = "run.json"
+_MADE_HERE = (
+    RUN_FILE,
+    "log_history.jsonl",
+    "train.png",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "checkpoint-*",
+    ".model.partial",
+)
+# May differ between a run and its continuation: they do not change what is learnt.
+_MAY_DIFFER = (
+    "resume overwrite out logging_steps eval_steps save_steps save_total_limit report_to".split()
+)
+
+
+def check_folder(options: TrainOptions) -> Path | None:
+    """Return the checkpoint to resume from, or None for a new run.
+
+    Raises:
+        InputError: if the folder holds a run already (neither resume nor overwrite asked for), or
+            there is nothing to resume.
+    """
+    folder = options.folder
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; out must be a folder")
+    if options.resume:
+        return _to_resume(options)
+    held = sorted(path.name for pattern in _MADE_HERE for path in folder.glob(pattern))
+    if held and not options.overwrite:
+        raise InputError(
+            f"{folder}: already holds a run ({', '.join(held[:3])}). --resume goes on with an "
+            "interrupted one, --overwrite replaces it, --out takes another folder"
+        )
+    return None
+
+
+def _to_resume(options: TrainOptions) -> Path:
+    folder = options.folder
+    _check_same_run(options)
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
+        raise InputError(
+            f"{folder}: no complete checkpoint to resume from. Start again with --overwrite; "
+            "--save-steps says how often one is written"
+        )
+    return checkpoint
+
+
+def _check_same_run(options: TrainOptions) -> None:
+    """Raise InputError unless the options continue the run that OUT/run.json tells of.
+
+    Other options or pairs would go on with other batches from the middle of that run.
+    """
+    path = options.folder / RUN_FILE
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no run to resume ({error}). Start without --resume") from error
+    if earlier["status"] == "finished":
+        raise InputError(f"{options.folder}: this run is finished; there is nothing to resume")
+    before, now = earlier["arguments"], json.loads(json.dumps(options.to_dict()))
+    changed = [
+        f"{name} ({before.get(name)} -> {now[name]})"
+        for name in now
+        if name not in _MAY_DIFFER and before.get(name) != now[name]
+    ]
+    if earlier["pairs"]["fingerprint"] != fingerprint(options.pairs):
+        changed.append("the content of the pair file")
+    if changed:
+        raise InputError(
+            f"{options.folder}: cannot resume with other options: {', '.join(changed)}. Give those "
+            "of the run, or another --out"
+        )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint-N with the largest N that was written whole, or None."""
+    numbered = [
+        (int(path.name.removeprefix("checkpoint-")), path)
+        for path in folder.glob("checkpoint-*")
+        if path.name.removeprefix("checkpoint-").isdigit()
+    ]
+    for _, path in sorted(numbered, reverse=True):
+        if is_whole(path):
+            return path
+    return None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint's files are all there and none is cut short.
+
+    Trainer writes trainer_state.json last; the others are checked by their own formats: a
+    safetensors file states its length, and a torch file is a zip archive, whose directory ends it.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        archives = [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt"]
+        archives += checkpoint.glob("rng_state*.pth")
+        weights = list(checkpoint.glob("*.safetensors"))
+        index = checkpoint / "model.safetensors.index.json"
+        if index.exists():
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            weights = [checkpoint / name for name in shards]
+        for path in weights:
+            with safe_open(path, framework="pt"):
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return len(archives) > 2 and bool(weights) and all(map(zipfile.is_zipfile, archives))
+
+
+def clear(folder: Path) -> None:
+    """Remove an earlier run's files; anything else in the folder stays."""
+    for pattern in _MADE_HERE:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    with whole_file(path) as temporary:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write log entries as JSON Lines, whole or not at all."""
+    with whole_file(folder / "log_history.jsonl") as temporary:
+        lines = [json.dumps(entry) + "\n" for entry in history]
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def publish(folder: Path, save: Callable[[str], None], *, main: bool = True) -> None:
+    """Let `save` write model and tokenizer into a temporary folder, then move them into `folder`.
+
+    Weights are moved last: a folder with config.json alone does not pass for a model.
+
+    Args:
+        folder: of the run.
+        save: writes into the folder it is given. Called in every process: sharded weights are
+            gathered by all of them.
+        main: whether this process is the one that writes.
+    """
+    partial = folder / ".model.partial"
+    try:
+        save(str(partial))
+        if main:
+            _move_all(partial, folder)
+    finally:
+        if main:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _move_all(partial: Path, folder: Path) -> None:
+    # a pickle of the options; run.json has them readably
+    (partial / "training_args.bin").unlink(missing_ok=True)
+    files = sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors")
+    for path in files:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    for path in files:
+        path.replace(folder / path.name)

@@ -1,0 +1,142 @@
+"""train(): a pair file to a trained model. READ THIS FIRST on the training side.
+
+    from mmpo_core.train import train
+    train(pairs="pairs.parquet", model="tiny", objective="reward", lr=1e-3)
+
+`margintool train` is the same from the command line. Options, with their defaults, are in
+train_options.py; the objective's mathematics in losses.py.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmpo_core.options import takes_options
+from mmpo_core.train_options import TrainOptions, checked_options
+
+logger = logging.getLogger("mmpo_core.train")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        folder: model, tokenizer, run.json, log_history.jsonl and train.png.
+        steps: optimizer steps, with those before a resumption.
+        metrics: last training entry, and `eval_` metrics where pairs were held out.
+        history: all log entries.
+        record: the content of run.json.
+    """
+
+    folder: Path
+    steps: int
+    metrics: dict[str, float]
+    history: list[dict[str, Any]]
+    record: dict[str, Any]
+
+
+@takes_options(TrainOptions)
+def train(options: TrainOptions) -> TrainResult:
+    """Train a policy or a reward model on a pair file; return what came of it.
+
+    Takes the fields of TrainOptions as keywords.
+
+    Raises:
+        InputError: for options, pairs, models and folders that cannot be used.
+    """
+    from mmpo_core.run_folder import check_folder
+    from mmpo_core.run_record import start_record
+    from mmpo_core.train_data import load_tables
+    from mmpo_core.train_progress import quiet_transformers
+    from mmpo_core.train_setup import build_trainer, encode_tables, load_start
+    from mmpo_core.training_args import training_arguments
+
+    started = time.monotonic()
+    options = checked_options(options)
+    checkpoint = check_folder(options)
+    tables = load_tables(options)
+    arguments = training_arguments(options, evaluates=tables.evaluation is not None)
+    with quiet_transformers():
+        tokenizer, pairs = encode_tables(options, tables)
+        model = load_start(options, tokenizer)
+        trainer = build_trainer(options, arguments, model, tokenizer, pairs)
+        record = start_record(options, tables, pairs)
+        open_folder(options, trainer, record)
+        with says_how_to_resume(options):
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+            if "eval" in pairs:
+                trainer.evaluate()
+        return finish(options, trainer, record, time.monotonic() - started)
+
+
+def open_folder(options: TrainOptions, trainer: Any, record: dict[str, Any]) -> None:
+    """Make the output folder ready: an earlier run cleared away, run.json says "unfinished"."""
+    from mmpo_core.run_folder import RUN_FILE, clear, write_json
+
+    # no process may look for an earlier run after this one has begun
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        if options.overwrite:
+            clear(options.folder)
+        if not options.resume:
+            write_json(options.folder / RUN_FILE, record)
+
+
+@contextmanager
+def says_how_to_resume(options: TrainOptions) -> Iterator[None]:
+    """On Ctrl-C or a termination, say from where the run can go on. Nothing half is kept."""
+    from mmpo_core.run_folder import last_checkpoint
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        checkpoint = last_checkpoint(options.folder)
+        if checkpoint:
+            logger.warning("interrupted. The same command with --resume goes on from %s", checkpoint)
+        else:
+            logger.warning(
+                "interrupted before the first checkpoint (--save-steps %d). The same command with "
+                "--overwrite starts again",
+                options.save_steps,
+            )
+        raise
+
+
+def finish(
+    options: TrainOptions, trainer: Any, record: dict[str, Any], seconds: float
+) -> TrainResult:
+    """Write model, tokenizer, history and plot, and at last run.json as "finished"."""
+    from mmpo_core.run_folder import RUN_FILE, publish, write_history, write_json
+    from mmpo_core.run_record import device_name, finite
+    from mmpo_core.train_plot import plot_history
+
+    history = trainer.state.log_history
+    record |= {
+        "status": "finished",
+        "steps": trainer.state.global_step,
+        "metrics": finite(final_metrics(history)),
+        "device": device_name(trainer.args.device),
+        "seconds": round(seconds, 3),
+    }
+    publish(options.folder, trainer.save_model, main=trainer.is_world_process_zero())
+    if trainer.is_world_process_zero():
+        write_history(options.folder, history)
+        title = f"{options.model}, {options.objective}, {options.loss}"
+        plot_history(history, options.folder / "train.png", title)
+        write_json(options.folder / RUN_FILE, record)
+    return TrainResult(
+        options.folder, trainer.state.global_step, record["metrics"], history, record
+    )
+
+
+def final_metrics(history: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the last training entry, the last evaluation and the run's totals as one dict."""
+    metrics: dict[str, float] = {}
+    for key in ("loss", "train_runtime", "eval_loss"):
+        metrics |= next((entry for entry in reversed(history) if key in entry), {})
+    return metrics

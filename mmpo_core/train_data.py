@@ -1,0 +1,97 @@
+"""From pair files to the tables a run trains and evaluates on, with a target for every pair.
+
+Pure but for reading the files. Read by train.py; read next: mmpo_core/encode.py.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmpo_core.bradley_terry import probability
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import read_metadata, read_table
+from mmpo_core.train_options import TrainOptions
+
+
+@dataclass(frozen=True)
+class PairTables:
+    """The pairs of a run.
+
+    Attributes:
+        train: contract columns; `p_chosen` is the target to train on.
+        evaluation: the same for held-out pairs; None if nothing is held out.
+        metadata: the training file's own.
+        shared_prompts: prompts of the evaluation pairs that are trained on too: 0 for a split.
+    """
+
+    train: pa.Table
+    evaluation: pa.Table | None
+    metadata: dict[str, Any]
+    shared_prompts: int
+
+
+def load_tables(options: TrainOptions) -> PairTables:
+    """Read the pair files, set targets, and hold out evaluation pairs.
+
+    Raises:
+        InputError: for a file that breaks the contract, or without pairs, or a split that leaves
+            one side empty.
+    """
+    table = _read(options.pairs, options)
+    if options.limit is not None:
+        table = table.slice(0, options.limit)
+    if options.eval_pairs is not None:
+        train, evaluation = table, _read(options.eval_pairs, options)
+    elif options.eval_split > 0:
+        held_out = held_out_rows(table["prompt"], options.eval_split, options.seed)
+        train, evaluation = table.filter(pc.invert(held_out)), table.filter(held_out)
+    else:
+        train, evaluation = table, None
+    shared = 0
+    if evaluation is not None:
+        known = pc.is_in(pc.unique(evaluation["prompt"]), value_set=pc.unique(train["prompt"]))
+        shared = int(pc.sum(known).as_py() or 0)
+    return PairTables(train, evaluation, read_metadata(options.pairs), shared)
+
+
+def _read(path: Path, options: TrainOptions) -> pa.Table:
+    table = read_table(path)
+    if table.num_rows == 0:
+        raise InputError(f"{path}: holds no pairs")
+    if options.gamma is None:
+        return table
+    target = pa.array(probability(table[options.margin_column].to_numpy(), options.gamma))
+    return table.set_column(table.schema.get_field_index("p_chosen"), "p_chosen", target)
+
+
+def held_out_rows(prompts: pa.ChunkedArray, share: float, seed: int) -> pa.Array:
+    """Return a (N,) mask of the pairs to hold out: those of a random `share` of the prompts.
+
+    Pairs of one prompt stay together, so that no prompt is both trained on and evaluated. At least
+    one prompt is held out.
+
+    Raises:
+        InputError: if no prompt would be left to train on.
+    """
+    codes = prompts.combine_chunks().dictionary_encode().indices.to_numpy()
+    count = int(codes.max()) + 1
+    held = max(1, round(share * count))
+    if held >= count:
+        raise InputError(
+            f"eval_split {share} of {count} prompt{'s' if count > 1 else ''} leaves none to train "
+            "on. Give more pairs, a smaller share, or eval_split 0"
+        )
+    chosen: npt.NDArray[np.bool_] = np.zeros(count, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(count)[:held]] = True
+    return pa.array(chosen[codes])
+
+
+def mean_one(weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return weights over their mean: relative evidence, with the loss's scale unchanged."""
+    values = np.asarray(weights, dtype=np.float64)
+    return values / values.mean()

@@ -1,0 +1,122 @@
+"""The parts of a run: encoded pairs, the model it starts from, its trainer. Read by train.py."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmpo_core.collate import PairCollator
+from mmpo_core.encode import encode_pairs
+from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
+from mmpo_core.reference import add_reference_logps, check_same_vocabulary
+from mmpo_core.reward import RewardTrainer
+from mmpo_core.train_data import PairTables, mean_one
+from mmpo_core.train_options import TrainOptions
+from mmpo_core.train_progress import show_progress
+from mmpo_core.trainer import MMPOTrainer, PairTrainer
+
+Splits = dict[str, EncodedPairs]
+
+
+def encode_tables(options: TrainOptions, tables: PairTables) -> tuple[Any, Splits]:
+    """Return the tokenizer, and the encoded pairs as `train` and, where held out, `eval`."""
+    tokenizer = load_tokenizer(
+        options.model, trust_remote_code=options.trust_remote_code, revision=options.revision
+    )
+    pairs = {"train": _encode(options, tables.train, tokenizer)}
+    if tables.evaluation is not None:
+        pairs["eval"] = _encode(options, tables.evaluation, tokenizer)
+    return tokenizer, pairs
+
+
+def _encode(options: TrainOptions, table: pa.Table, tokenizer: Any) -> EncodedPairs:
+    """Encode pairs, with the columns target and weight."""
+    encoded = encode_pairs(
+        table,
+        tokenizer,
+        max_length=options.max_length,
+        max_prompt_length=options.max_prompt_length,
+        overlong=options.overlong,
+    )
+    weight = table["weight"].to_numpy()[encoded.row]
+    return encoded.with_columns(
+        target=table["p_chosen"].to_numpy()[encoded.row],
+        weight=mean_one(weight) if options.use_weights else np.ones(len(encoded)),
+    )
+
+
+def load_start(options: TrainOptions, tokenizer: Any) -> Any:
+    """Return the model that training starts from; a reward model's head is new, by the seed."""
+    how: dict[str, Any] = {
+        "dtype": options.dtype,
+        "trust_remote_code": options.trust_remote_code,
+        "revision": options.revision,
+        "attn_implementation": options.attn_implementation,
+    }
+    if options.objective == "reward":
+        return load_reward_model(options.model, tokenizer, seed=options.seed, **how)
+    return load_policy(options.model, **how)
+
+
+def build_trainer(
+    options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, pairs: Splits
+) -> PairTrainer:
+    """Return the trainer of a run; for a policy, with log-probs of the reference in the pairs.
+
+    Args:
+        options: checked options.
+        arguments: transformers.TrainingArguments.
+        model: as load_start gives it.
+        tokenizer: saved beside the model.
+        pairs: `train`, and `eval` if pairs are held out.
+    """
+    if options.objective == "policy":
+        pairs = _with_reference(options, arguments, model, tokenizer, pairs)
+    common: dict[str, Any] = {
+        "model": model,
+        "args": arguments,
+        "data_collator": PairCollator(tokenizer.pad_token_id),
+        "train_dataset": pairs["train"],
+        "eval_dataset": pairs.get("eval"),
+        "processing_class": tokenizer,
+    }
+    if options.objective == "reward":
+        trainer: PairTrainer = RewardTrainer(**common)
+    else:
+        smoothing = options.label_smoothing
+        trainer = MMPOTrainer(
+            loss=options.loss,
+            beta=options.beta,
+            loss_options={} if smoothing is None else {"label_smoothing": smoothing},
+            **common,
+        )
+    show_progress(trainer)
+    return trainer
+
+
+def _with_reference(
+    options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, pairs: Splits
+) -> Splits:
+    """Add the reference's log-probs: those of the model before training, or of --reference."""
+    collator = PairCollator(tokenizer.pad_token_id)
+    if options.reference is not None:
+        other = load_tokenizer(options.reference, trust_remote_code=options.trust_remote_code)
+        check_same_vocabulary(tokenizer, other, options.reference)
+        model = load_policy(
+            options.reference,
+            dtype=options.dtype,
+            trust_remote_code=options.trust_remote_code,
+            attn_implementation=options.attn_implementation,
+        )
+    model.to(arguments.device)
+    return {
+        name: add_reference_logps(
+            split,
+            model,
+            collator,
+            batch_size=arguments.per_device_eval_batch_size,
+            bf16=options.bf16,
+        )
+        for name, split in pairs.items()
+    }

@@ -1,0 +1,166 @@
+"""MMPOTrainer: transformers.Trainer on preference pairs, with a soft target for every pair.
+
+PairTrainer does what policies and reward models share: the loss of an optimizer step is the mean
+over its pairs, and metrics are means over pairs, whatever the micro-batches were.
+Read next: losses.py, logprobs.py; reward.py for reward models; train.py, which sets it all up.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput
+
+from mmpo_core.errors import InputError
+from mmpo_core.logprobs import completion_logps
+from mmpo_core.losses import LOSSES
+from mmpo_core.metrics import PairMeans, pair_metrics
+
+Tensor = torch.Tensor
+Batch = Mapping[str, Tensor]
+
+
+class PairTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer whose batches are pairs; subclasses say what a pair's loss is.
+
+    A batch holds input_ids, attention_mask and completion_mask (2B, T), the B chosen rows before
+    the B rejected ones, and target and weight (B,), as mmpo_core.collate makes them.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, callbacks=[LogLastStep()])
+        # compute_loss divides by the number of pairs itself: Trainer must not divide again
+        self.model_accepts_loss_kwargs = True
+        self._train_means = PairMeans()
+        self._eval_means = PairMeans()
+
+    @abstractmethod
+    def pair_losses(self, model: Any, inputs: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return (B,) losses, and metric name -> (B,) values."""
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], Tensor]:
+        """Return the micro-batches of an optimizer step, and its pairs over all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        pairs = torch.tensor(sum(len(batch["target"]) for batch in batches), device=device)
+        return batches, self._sum_over_processes(pairs)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor:
+        """Return this micro-batch's share of the mean loss over the optimizer step's pairs."""
+        losses, values = self.pair_losses(model, inputs)
+        self._train_means.add(values)
+        weighted = (losses * inputs["weight"]).sum()
+        pairs = len(losses) if num_items_in_batch is None else num_items_in_batch
+        # gradients are averaged over processes, and pairs counts those of all of them
+        return weighted * self.accelerator.num_processes / pairs
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        """Evaluate a batch; the numbers that count go into the evaluation's means."""
+        batch = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            losses, values = self.pair_losses(model, batch)
+        values = {"loss": losses * batch["weight"], **values}
+        # gathering also drops the pairs that fill up a distributed run's last batch
+        self._eval_means.add(self.accelerator.gather_for_metrics(values))
+        return losses.mean(), None, None
+
+    def evaluation_loop(
+        self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
+    ) -> EvalLoopOutput:
+        """Evaluate; the loss and all metrics are means over pairs."""
+        self._eval_means.take()
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        means = self._eval_means.take()
+        output.metrics.update({f"{metric_key_prefix}_{name}": v for name, v in means.items()})
+        return output
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means over pairs since the last training entry.
+
+        Raises:
+            InputError: if the loss is not finite: going on would train on nonsense.
+        """
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise InputError(
+                    f"the loss became {logs['loss']} by step {self.state.global_step}. Lower lr, or "
+                    "compute in float32"
+                )
+            logs = {**logs, **self._train_means.take(self._sum_over_processes)}
+        super().log(logs, start_time)
+
+    def _sum_over_processes(self, value: Tensor) -> Tensor:
+        summed: Tensor = self.accelerator.reduce(value, reduction="sum")
+        return summed
+
+
+class MMPOTrainer(PairTrainer):
+    """Trains a policy with one of LOSSES.
+
+    Args:
+        loss: name in LOSSES.
+        beta: strength of the pull to the reference model.
+        loss_options: further keywords of the loss; its defaults where left out.
+        kwargs: as for transformers.Trainer. Batches also hold reference_chosen_logps and
+            reference_rejected_logps (B,), summed over completion tokens (see reference.py).
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: str = "mmpo",
+        beta: float = 0.1,
+        loss_options: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.loss = LOSSES[loss]
+        self.beta = beta
+        self.loss_options = {**self.loss.options, **(loss_options or {})}
+
+    def pair_losses(self, model: Any, inputs: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return (B,) losses, and metric name -> (B,) values."""
+        sums, lengths = completion_logps(model, inputs)
+        chosen, rejected = sums.chunk(2)
+        chosen_tokens, rejected_tokens = lengths.chunk(2)
+        reference_chosen = inputs["reference_chosen_logps"]
+        reference_rejected = inputs["reference_rejected_logps"]
+        values = pair_metrics(
+            self.beta * (chosen - reference_chosen),
+            self.beta * (rejected - reference_rejected),
+            inputs["target"],
+        )
+        values |= {"logps/chosen": chosen.detach(), "logps/rejected": rejected.detach()}
+        logps = [chosen, rejected, reference_chosen, reference_rejected]
+        if self.loss.length_normalised:
+            tokens = [chosen_tokens, rejected_tokens] * 2
+            logps = [total / count for total, count in zip(logps, tokens, strict=True)]
+        losses = self.loss.function(
+            *logps, inputs["target"], beta=self.beta, **self.loss_options
+        )
+        return losses, values
+
+
+class LogLastStep(TrainerCallback):  # type: ignore[misc]
+    """Logs the last step too, when it is no multiple of logging_steps."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask for a log entry at the end of training."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True

@@ -1,0 +1,158 @@
+"""TrainOptions as transformers.TrainingArguments, and `--set KEY=VALUE` for everything else.
+
+Read by train.py.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from mmpo_core.errors import InputError, nearest
+from mmpo_core.train_options import TrainOptions
+
+# Set by the run itself; another value would break it.
+_RESERVED = ("output_dir", "remove_unused_columns", "resume_from_checkpoint")
+_MOST_AT_ONCE = 8
+
+
+def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
+    """Return the transformers.TrainingArguments of a run.
+
+    Args:
+        options: checked options.
+        evaluates: whether there are held-out pairs.
+
+    Raises:
+        InputError: for batch sizes that do not divide, an unknown key, or a value that
+            transformers refuses.
+    """
+    from transformers import TrainingArguments
+
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = micro_batch_size(options, devices)
+    fields: dict[str, Any] = {
+        "output_dir": str(options.folder),
+        "remove_unused_columns": False,
+        "per_device_train_batch_size": micro,
+        "per_device_eval_batch_size": micro,
+        "gradient_accumulation_steps": options.batch_size // (micro * devices),
+        "learning_rate": options.lr,
+        "num_train_epochs": options.epochs,
+        "max_steps": options.max_steps or -1,
+        "lr_scheduler_type": options.scheduler,
+        "warmup_steps": options.warmup_ratio,
+        "weight_decay": options.weight_decay,
+        "max_grad_norm": options.max_grad_norm,
+        "optim": options.optimizer,
+        "bf16": options.bf16,
+        _checkpointing_field(): options.gradient_checkpointing,
+        "logging_steps": options.logging_steps,
+        "logging_first_step": True,
+        # a NaN loss must show, not be replaced by the mean of earlier ones
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "steps" if evaluates and options.eval_steps else "no",
+        "eval_steps": options.eval_steps,
+        "save_steps": options.save_steps,
+        "save_total_limit": options.save_total_limit,
+        "report_to": reporting(options.report_to),
+        "disable_tqdm": not sys.stderr.isatty(),
+        "seed": options.seed,
+        "data_seed": options.seed,
+        "use_cpu": options.device == "cpu",
+        **read_settings(options.set),
+    }
+    try:
+        arguments = TrainingArguments(**fields)
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        raise InputError(f"transformers refuses these options: {error}") from error
+    # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
+    # are chosen, B..2B-1 rejected. `torchrun` or `accelerate launch` runs one process per GPU.
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _checkpointing_field() -> str:
+    """Return the field's name: gradient_checkpointing was renamed within transformers 5."""
+    from transformers import TrainingArguments
+
+    names = {field.name for field in dataclasses.fields(TrainingArguments)}
+    new = "activation_checkpointing"
+    return new if new in names else "gradient_checkpointing"
+
+
+def micro_batch_size(options: TrainOptions, devices: int = 1) -> int:
+    """Return the pairs per forward pass and device.
+
+    Raises:
+        InputError: if the batch cannot be made of whole micro-batches on every device.
+    """
+    share, rest = divmod(options.batch_size, devices)
+    if rest:
+        raise InputError(f"batch_size {options.batch_size} is not divisible by {devices} devices")
+    if options.micro_batch_size is None:
+        return max(size for size in range(1, _MOST_AT_ONCE + 1) if share % size == 0)
+    if share % options.micro_batch_size:
+        on_each = f" ({share} on each of {devices} devices)" if devices > 1 else ""
+        raise InputError(
+            f"batch_size {options.batch_size}{on_each} is not divisible by micro_batch_size "
+            f"{options.micro_batch_size}: an optimizer step is made of whole micro-batches"
+        )
+    return options.micro_batch_size
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Return TrainingArguments fields from KEY=VALUE texts; values are read as YAML.
+
+    Raises:
+        InputError: for a text without `=`, an unknown key, or a value that is not YAML.
+    """
+    import yaml
+    from transformers import TrainingArguments
+
+    known = {f.name: f for f in dataclasses.fields(TrainingArguments) if f.init}
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"set {setting!r}: expected KEY=VALUE, such as adam_beta2=0.98")
+        if key in _RESERVED:
+            raise InputError(f"set {key}: the run sets this itself")
+        if key not in known:
+            raise InputError(
+                f"set {key}: transformers.TrainingArguments has no such field.{nearest(key, known)}"
+            )
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"set {key}: {text!r} is not a value in YAML") from error
+        values[key] = _number_or_same(value)
+    return values
+
+
+def _number_or_same(value: Any) -> Any:
+    """Return 1e-5, which YAML reads as text, as a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def reporting(name: str) -> str:
+    """Return `name` if metrics can be reported there.
+
+    Raises:
+        InputError: if transformers does not know it, or its package is not installed.
+    """
+    from transformers.integrations import get_available_reporting_integrations
+
+    available = get_available_reporting_integrations()
+    if name != "none" and name not in available:
+        raise InputError(
+            f"report_to {name!r}: unknown, or its package is not installed. Usable here: "
+            f"{', '.join(['none', *available])}. `pip install margintool[tracking]` adds "
+            "tensorboard and wandb"
+        )
+    return name

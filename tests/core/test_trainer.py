@@ -1,0 +1,220 @@
+"""MMPOTrainer and RewardTrainer: averages over pairs, accumulation, metrics, learnt gaps."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from mmpo_core.bradley_terry import probability
+from mmpo_core.errors import InputError
+from mmpo_core.logprobs import completion_logps
+from mmpo_core.reward import RewardTrainer
+from mmpo_core.trainer import MMPOTrainer, PairTrainer
+from tests.core.small_models import IdCollator, id_pairs, small_policy, small_reward_model
+
+BETA = 0.1
+
+
+def pairs_with_targets(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    generator = np.random.default_rng(seed)
+    return [
+        pair
+        | {
+            "target": generator.uniform(0.5, 1),
+            "weight": generator.uniform(0.5, 2),
+            "reference_chosen_logps": generator.normal(-60, 9),
+            "reference_rejected_logps": generator.normal(-60, 9),
+        }
+        for pair in id_pairs(count, seed)
+    ]
+
+
+def make(
+    kind: type[PairTrainer],
+    folder: Path,
+    train: list[Any],
+    evaluate: list[Any] | None = None,
+    **arguments: Any,
+) -> PairTrainer:
+    fields = {
+        "per_device_train_batch_size": 2,
+        "per_device_eval_batch_size": 2,
+        "learning_rate": 0.0,
+        "logging_steps": 1,
+        "max_grad_norm": 0.0,
+        "save_strategy": "no",
+        "num_train_epochs": 1,
+    }
+    model = small_policy(1) if kind is MMPOTrainer else small_reward_model(1)
+    # in float64, so that the order of sums does not show
+    model = model.double()
+    extra = {"beta": BETA} if kind is MMPOTrainer else {}
+    return kind(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(folder),
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            **{**fields, **arguments},
+        ),
+        data_collator=IdCollator(),
+        train_dataset=train,
+        eval_dataset=evaluate,
+        **extra,
+    )
+
+
+KINDS = pytest.mark.parametrize("kind", [MMPOTrainer, RewardTrainer])
+
+
+def weights_after_one_step(trainer: PairTrainer) -> tuple[float, torch.Tensor]:
+    trainer.train()
+    loss = trainer.state.log_history[0]["loss"]
+    return loss, torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+@KINDS
+@pytest.mark.parametrize(("micro", "steps"), [(1, 4), (2, 2), (3, 2)])
+def test_accumulated_gradients_equal_those_of_the_whole_batch(
+    kind: type[PairTrainer], micro: int, steps: int, tmp_path: Path
+):
+    """SGD at lr 1 moves the weights by the gradient: 4 x 1 and 3 + 1 pairs against 1 x 4."""
+    common = {"optim": "sgd", "learning_rate": 1.0, "lr_scheduler_type": "constant"}
+    pairs = pairs_with_targets(4)
+    start = torch.cat(
+        [p.detach().flatten() for p in make(kind, tmp_path, pairs).model.parameters()]
+    )
+    results = [
+        weights_after_one_step(
+            make(
+                kind,
+                tmp_path,
+                pairs,
+                per_device_train_batch_size=size,
+                gradient_accumulation_steps=count,
+                **common,
+            )
+        )
+        for size, count in ((4, 1), (micro, steps))
+    ]
+    (loss, whole), (accumulated_loss, accumulated) = results
+    gradient = whole - start
+    assert float(gradient.norm()) > 0.01
+    assert float((accumulated - whole).norm() / gradient.norm()) < 1e-6
+    assert accumulated_loss == pytest.approx(loss, rel=1e-6)
+
+
+def expected_means(trainer: PairTrainer, pairs: list[dict[str, Any]]) -> dict[str, float]:
+    """Means over pairs, each pair alone, with no batch anywhere."""
+    rows = []
+    for pair in pairs:
+        batch = IdCollator()([pair])
+        with torch.no_grad():
+            if isinstance(trainer, MMPOTrainer):
+                chosen, rejected = completion_logps(trainer.model, batch)[0].double().tolist()
+                row = {"logps/chosen": chosen, "logps/rejected": rejected}
+                chosen = BETA * (chosen - pair["reference_chosen_logps"])
+                rejected = BETA * (rejected - pair["reference_rejected_logps"])
+            else:
+                row = {}
+                ids, mask = batch["input_ids"], batch["attention_mask"]
+                rewards = trainer.model(input_ids=ids, attention_mask=mask).logits
+                chosen, rejected = rewards.double().squeeze(1).tolist()
+        h, p = chosen - rejected, pair["target"]
+        loss = p * np.log1p(np.exp(-h)) + (1 - p) * np.log1p(np.exp(h))
+        rows.append(
+            row
+            | {
+                "loss": pair["weight"] * loss,
+                "rewards/chosen": chosen,
+                "rewards/rejected": rejected,
+                "rewards/accuracies": float(chosen > rejected),
+                "rewards/margins": h,
+                "targets/mean": p,
+            }
+        )
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+@KINDS
+def test_evaluation_means_are_over_pairs_with_an_uneven_last_batch(
+    kind: type[PairTrainer], tmp_path: Path
+):
+    """Batches of 2, 2 and 1: a mean of batch means would count the fifth pair twice."""
+    pairs = pairs_with_targets(5)
+    trainer = make(kind, tmp_path, pairs, evaluate=pairs)
+    metrics = trainer.evaluate()
+    for name, value in expected_means(trainer, pairs).items():
+        assert metrics[f"eval_{name}"] == pytest.approx(value, rel=1e-6), name
+    logged = trainer.state.log_history[-1]
+    assert logged["eval_rewards/margins"] == metrics["eval_rewards/margins"]
+
+
+@KINDS
+def test_training_means_are_over_pairs_under_accumulation(
+    kind: type[PairTrainer], tmp_path: Path
+):
+    """One optimizer step over micro-batches of 2, 2 and 1 pairs, at lr 0."""
+    pairs = pairs_with_targets(5)
+    trainer = make(kind, tmp_path, pairs, gradient_accumulation_steps=3)
+    trainer.train()
+    first = trainer.state.log_history[0]
+    assert trainer.state.global_step == 1
+    for name, value in expected_means(trainer, pairs).items():
+        assert first[name] == pytest.approx(value, rel=1e-6), name
+
+
+@KINDS
+def test_each_log_entry_covers_only_the_steps_since_the_last(
+    kind: type[PairTrainer], tmp_path: Path
+):
+    pairs = pairs_with_targets(4)
+    for number, pair in enumerate(pairs):
+        pair["target"] = 0.5 + number / 8
+    trainer = make(kind, tmp_path, pairs, per_device_train_batch_size=1, seed=3, data_seed=3)
+    trainer.train()
+    targets = [e["targets/mean"] for e in trainer.state.log_history if "targets/mean" in e]
+    assert sorted(targets) == pytest.approx([0.5, 0.625, 0.75, 0.875])
+
+
+def test_last_step_is_logged_when_no_multiple_of_logging_steps(tmp_path: Path):
+    trainer = make(RewardTrainer, tmp_path, pairs_with_targets(10), logging_steps=3)
+    trainer.train()
+    assert [e["step"] for e in trainer.state.log_history if "loss" in e] == [3, 5]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
+    pairs = pairs_with_targets(2)
+    pairs[0]["reference_chosen_logps"] = float("nan")
+    trainer = make(MMPOTrainer, tmp_path, pairs, logging_nan_inf_filter=False)
+    with pytest.raises(InputError, match="loss became nan by step 1"):
+        trainer.train()
+
+
+def test_learnt_reward_gap_approaches_gamma_times_margin(tmp_path: Path):
+    """The minimum lies at h = gamma * m, a finite gap: 0.8 * (0.5, 1, 2, 3) = 0.4 ... 2.4."""
+    margins, gamma = np.array([0.5, 1.0, 2.0, 3.0]), 0.8
+    pairs = [
+        pair | {"target": float(p), "weight": 1.0}
+        for pair, p in zip(id_pairs(4), probability(margins, gamma), strict=True)
+    ]
+    trainer = make(
+        RewardTrainer,
+        tmp_path,
+        pairs,
+        per_device_train_batch_size=4,
+        learning_rate=1e-2,
+        num_train_epochs=300,
+        logging_steps=300,
+    )
+    trainer.train()
+    batch = IdCollator()(pairs)
+    with torch.no_grad():
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        chosen, rejected = trainer.model(input_ids=ids, attention_mask=mask).logits[:, 0].chunk(2)
+    assert (chosen - rejected).tolist() == pytest.approx((gamma * margins).tolist(), abs=0.02)
