@@ -84,7 +84,7 @@ def _rank(layout: Layout, columns: pa.Schema) -> tuple[int, int]:
 
 
 def _no_layout(candidates: Sequence[Layout], columns: pa.Schema, source: str) -> str:
-    ranked = sorted(candidates, key=lambda layout: len(missing(layout, columns)))
+    ranked = sorted(candidates, key=lambda layout: _share_missing(layout, columns))
     lines = [f"the columns fit no layout of source {source}. {_columns_there(columns)}"]
     lines += [f"  {layout.name} misses {', '.join(missing(layout, columns))}" for layout in ranked]
     for other in LAYOUTS.values():
@@ -97,6 +97,10 @@ def _no_layout(candidates: Sequence[Layout], columns: pa.Schema, source: str) ->
             f"`margintool layouts` describes all.{_hints(ranked[0], columns)}"
         )
     return "\n".join(lines)
+
+
+def _share_missing(layout: Layout, columns: pa.Schema) -> float:
+    return len(missing(layout, columns)) / len(layout.required)
 
 
 def _columns_there(columns: pa.Schema) -> str:

@@ -62,16 +62,16 @@ def apply_map(table: pa.Table, mapping: Mapping[str, str], *, strict: bool = Tru
     """
     new: dict[str, pa.ChunkedArray] = {}
     for name, path in mapping.items():
-        new[name] = _at(table, path, strict)
-        if path + NOT_TEXT in table.column_names:
-            new[name + NOT_TEXT] = table.column(path + NOT_TEXT)
+        new[name], mark = _at(table, path, strict)
+        if mark is not None:
+            new[name + NOT_TEXT] = mark
     moved = {*mapping.values(), *(path + NOT_TEXT for path in mapping.values()), *new}
     kept = {name: table.column(name) for name in table.column_names if name not in moved}
     return pa.table({**kept, **new}) if mapping else table
 
 
-def _at(table: pa.Table, path: str, strict: bool) -> pa.ChunkedArray:
-    """Return the column at a path: a column's name, or a column and fields inside it."""
+def _at(table: pa.Table, path: str, strict: bool) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
+    """Return the column at a path, a column's name or fields inside it, and its companion."""
     top = _top(path, table.column_names)
     if top is None:
         raise InputError(
@@ -79,9 +79,12 @@ def _at(table: pa.Table, path: str, strict: bool) -> pa.ChunkedArray:
             f"Found: {', '.join(table.column_names)}"
         )
     column = table.column(top)
+    mark = table.column(top + NOT_TEXT) if top + NOT_TEXT in table.column_names else None
     for field in path[len(top) + 1 :].split(".") if len(path) > len(top) else ():
         fields = [f.name for f in column.type] if pa.types.is_struct(column.type) else []
         if field in fields:
+            marked = field + NOT_TEXT in fields
+            mark = pc.struct_field(column, field + NOT_TEXT) if marked else None
             column = pc.struct_field(column, field)
         elif strict:
             inside = ", ".join(fields) or f"none: it is {column.type}"
@@ -89,8 +92,8 @@ def _at(table: pa.Table, path: str, strict: bool) -> pa.ChunkedArray:
                 f"--map: {path!r} has no field {field!r}.{nearest(field, fields)} Fields: {inside}"
             )
         else:
-            column = pa.chunked_array([pa.nulls(table.num_rows)])
-    return column
+            column, mark = pa.chunked_array([pa.nulls(table.num_rows)]), None
+    return column, mark
 
 
 def _top(path: str, columns: Sequence[str]) -> str | None:
@@ -113,8 +116,9 @@ def wanted_columns(
         Names out of `available`, in its order.
     """
     wanted = {_top(path, available) for path in mapping.values()}
-    for pattern in layout.patterns():
-        if pattern not in mapping:
-            wanted.update(matching(pattern, available))
+    for name in (*layout.required, *layout.optional):
+        names = (name, *layout.aliases.get(name, ()))
+        if not any(other in mapping for other in names):
+            wanted.update(found for other in names for found in matching(other, available))
     wanted.update([f"{name}{NOT_TEXT}" for name in wanted])
     return [name for name in available if name in wanted]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from margintool.layouts.base import NOT_TEXT
 from margintool.layouts.rows import as_array, as_mask, is_text
 from margintool.numbers import Column
 from mmpo_core.schema import HISTORY
@@ -171,4 +172,8 @@ def _field(items: pa.StructArray, name: str) -> pa.Array:
         values = values.cast(values.type.value_type)
     if not is_text(values.type):
         return pa.nulls(len(items), pa.string())
-    return values.cast(pa.string())
+    text = values.cast(pa.string())
+    if items.type.get_field_index(name + NOT_TEXT) < 0:
+        return text
+    marked = pc.fill_null(pc.struct_field(items, name + NOT_TEXT), False)
+    return pc.if_else(marked, pa.scalar(None, pa.string()), text)

@@ -43,7 +43,7 @@ class Raw:
         return matching(pattern, self._table.column_names)
 
     def marked_not_text(self, column: str) -> pa.ChunkedArray | None:
-        """Return storage's mask of values that were not text, or None if there is none."""
+        """Return storage's mask of values that were not text, or None if it marked none here."""
         companion = self.name(column) + NOT_TEXT
         if companion not in self._table.column_names:
             return None

@@ -61,23 +61,23 @@ def as_mask(mask: Mask) -> pa.Array:
 
 
 def quote(column: Column) -> pa.Array:
-    """Return values in words: text in quotes and cut short, others as they print, null as null."""
+    """Return values for a message: cut short, text in quotes, others as they print."""
+    short = shorten(column)
+    if not is_text(column.type):
+        return short
+    return pc.if_else(pc.is_valid(as_array(column)), sentence("'", short, "'"), short)
+
+
+def shorten(column: Column) -> pa.Array:
+    """Return values as they print, cut to QUOTED characters; null as the word null."""
     values = as_array(column)
     if not is_text(values.type):
-        words = [str(value) if value is not None else None for value in values.to_pylist()]
-        short = _cut(pa.array(words, type=pa.string()))
-    else:
-        cut = _cut(values.cast(pa.string()))
-        short = pc.binary_join_element_wise("'", cut, "'", "")
-    return pc.fill_null(short, "null")
-
-
-def _cut(text: pa.Array) -> pa.Array:
-    """Cut texts to QUOTED characters, with ... where something was cut."""
+        printed = [None if value is None else str(value) for value in values.to_pylist()]
+        values = pa.array(printed, type=pa.string())
+    text = values.cast(pa.string())
     long = pc.greater(pc.utf8_length(text), QUOTED)
-    return pc.if_else(
-        long, pc.binary_join_element_wise(pc.utf8_slice_codeunits(text, 0, QUOTED), "...", ""), text
-    )
+    cut = pc.if_else(long, sentence(pc.utf8_slice_codeunits(text, 0, QUOTED), "..."), text)
+    return pc.fill_null(cut, "null")
 
 
 def sentence(*parts: str | Column) -> pa.Array:

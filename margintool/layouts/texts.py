@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from margintool.layouts.messages import Messages, no_messages, read_messages
 from margintool.layouts.raw import Raw
-from margintool.layouts.rows import Problems, is_text, no_history, quote, sentence
+from margintool.layouts.rows import Problems, is_text, no_history, quote, sentence, shorten
 from margintool.numbers import Column
 
 Part = Literal["prompt", "response"]
@@ -105,7 +105,7 @@ def read_optional_text(raw: Raw, problems: Problems, name: str) -> Column:
     bad = pc.is_valid(column) if marked is None else marked
 
     def words(rows: pa.Array) -> pa.Array:
-        return sentence(f"{raw.name(name)} is ", quote(column.take(rows)), ", not text")
+        return sentence(f"{raw.name(name)} is ", shorten(column.take(rows)), ", not text")
 
     problems.mark(bad, "not_text", words)
     nothing = pa.scalar(None, pa.string())

@@ -22,6 +22,7 @@ from margintool.numbers import Column, Floats, to_numbers
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 ALIASES = {"instruction": ("prompt",)}
 HIGHEST, LOW_MEAN = 10.0, 2.0
+ROWS = "__rows"  # a column that keeps the number of rows where structs have no fields
 
 
 def convert(table: pa.Table) -> pa.Table:
@@ -32,9 +33,9 @@ def convert(table: pa.Table) -> pa.Table:
     prompt = read_prompt(raw, prompt_problems, "instruction")
     _spread(prompt_problems, row, problems)
     problems.mark(pc.is_null(items.column("item")), "no_completions", "completions is empty")
-    fields = Raw(_fields(items.column("item"), _COMPLETION))
+    fields = Raw(_fields(items.column("item")))
     answer = read_answer(fields, problems, "response")
-    annotations = _fields(fields.column("annotations"), ASPECTS)
+    annotations = Raw(_fields(fields.column("annotations")))
     aspects = {name: _rating(annotations.column(name)) for name in ASPECTS}
     overall = fields.column("overall_score")
     _mark_conflicts(problems, overall, list(aspects.values()), fields.column("fine-grained_score"))
@@ -48,9 +49,6 @@ def convert(table: pa.Table) -> pa.Table:
         "rating": overall,
     }
     return responses_table(problems, columns, aspects)
-
-
-_COMPLETION = ("model", "response", "annotations", "overall_score", "fine-grained_score")
 
 
 def _completions(raw: Raw) -> tuple[npt.NDArray[np.int64], pa.Table]:
@@ -68,20 +66,18 @@ def _completions(raw: Raw) -> tuple[npt.NDArray[np.int64], pa.Table]:
     return row, pa.table({"item": items.take(place)})
 
 
-def _fields(column: Column, names: tuple[str, ...]) -> pa.Table:
-    """Return fields of a struct column; nulls for those that this batch's structs lack."""
+def _fields(column: Column) -> pa.Table:
+    """Return the fields of a struct column as columns. Raw gives nulls for those it lacks."""
     values = as_array(column)
-    known = [f.name for f in values.type] if pa.types.is_struct(values.type) else []
-    nothing = pa.nulls(len(values))
-    return pa.table(
-        {name: pc.struct_field(values, name) if name in known else nothing for name in names}
-    )
+    names = [f.name for f in values.type] if pa.types.is_struct(values.type) else []
+    fields = {name: pc.struct_field(values, name) for name in names}
+    return pa.table({**fields, ROWS: pa.nulls(len(values))})
 
 
 def _rating(annotation: Column) -> Column:
     """Return the Rating of an aspect's annotation as text, or the annotation if it is a scalar."""
     if pa.types.is_struct(annotation.type):
-        annotation = _fields(annotation, ("Rating",)).column("Rating")
+        annotation = Raw(_fields(annotation)).column("Rating")
     return rating_text(annotation)
 
 
