@@ -5,24 +5,44 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import typer
 
+from margintool.cli.card import card_command
+from margintool.cli.demo import demo_command
+from margintool.cli.inspect import inspect_command
+from margintool.cli.layouts import layouts_command
+from margintool.cli.losses import losses_command
+from margintool.cli.models import models_command
 from margintool.cli.score import score_command
+from margintool.cli.train import train_command
 from mmpo_core.errors import InputError
 
 app = typer.Typer(
     name="margintool",
     no_args_is_help=True,
+    rich_markup_mode=None,  # boxes cut long option names, and swallow [default: ...]
     pretty_exceptions_enable=False,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 92},
     help="Turn graded preferences into margins, and train on them with MMPO.",
     epilog="Add --debug to any command to see the traceback of an error.",
 )
-app.command("score")(score_command)
+# name -> (command, its line in `margintool --help`)
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "score": (score_command, "Raw ratings or votes to a pair file with margins"),
+    "inspect": (inspect_command, "What is in a pair file"),
+    "train": (train_command, "A policy or a reward model from a pair file"),
+    "demo": (demo_command, "The whole job offline, on simulated votes"),
+    "card": (card_command, "A dataset card for a pair file"),
+    "layouts": (layouts_command, "Dataset layouts that score reads"),
+    "losses": (losses_command, "Losses that train offers, with equations"),
+    "models": (models_command, "Model names that train knows"),
+}
+for _name, (_command, _line) in COMMANDS.items():
+    app.command(_name, short_help=_line)(_command)
 
 
 def _version(wanted: bool) -> None:
