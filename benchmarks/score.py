@@ -30,7 +30,7 @@ BLOCK = 50_000
 
 
 def make_rows(rows: int, first: int, rng: np.random.Generator, pool: pa.Array) -> pa.Table:
-    """Return SHP-layout rows of about 1.3 KB: three to a prompt, unique texts, heavy-tailed votes."""
+    """Return SHP-layout rows of about 1.3 KB: three to a prompt, heavy-tailed votes."""
 
     def text(prefix: str, numbers: np.ndarray) -> pa.Array:
         body = pool.take(pa.array(rng.integers(0, len(pool), len(numbers))))
@@ -57,7 +57,8 @@ def make_rows(rows: int, first: int, rng: np.random.Generator, pool: pa.Array) -
 def write_input(folder: Path, rows: int) -> tuple[Path, Path, Path]:
     """Write the rows as Parquet, a tenth of them as Parquet, and all as JSON Lines."""
     rng = np.random.default_rng(0)
-    words = np.array(["".join(rng.choice(list("etaoinshrdlu"), n)) for n in rng.integers(2, 10, 4000)])
+    letters, lengths = list("etaoinshrdlu"), rng.integers(2, 10, 4000)
+    words = np.array(["".join(rng.choice(letters, n)) for n in lengths])
     pool = pa.array([" ".join(rng.choice(words, 62)) for _ in range(20_000)])
     whole, tenth, lines = (folder / n for n in ("rows.parquet", "tenth.parquet", "rows.jsonl"))
     schema = make_rows(3, 0, rng, pool).schema
@@ -131,8 +132,8 @@ def measure(job: str, source: Path, out: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--repeat", type=int, default=3, help="runs of pyarrow and score, best kept")
-    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder if not given")
+    parser.add_argument("--repeat", type=int, default=3, help="runs to take the best of")
+    parser.add_argument("--folder", type=Path, help="where to write, for a while")
     parser.add_argument("--json", type=Path, help="write the results there too")
     parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

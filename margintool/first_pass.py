@@ -95,7 +95,7 @@ def _usable(plan: Plan, pairs: pa.Table, rejects: Rejects) -> tuple[pa.Table, Sc
         mark(
             ~np.isfinite(scored.gap) & np.asarray(scored.reason.is_null()),
             "margin_not_finite",
-            lambda i: f"the gap between {scored.score_a[i]:g} and {scored.score_b[i]:g} is no number",
+            lambda i: f"{scored.score_a[i]:g} - {scored.score_b[i]:g} is not finite",
         ),
     )
     good = np.asarray(reason.is_null())
@@ -116,6 +116,6 @@ def _usable(plan: Plan, pairs: pa.Table, rejects: Rejects) -> tuple[pa.Table, Sc
 
 
 def _source_digest(plan: Plan, rows: int) -> npt.NDArray[np.uint8]:
-    """Return the source's name as (rows, 16) digests: the same text under two sources is two pairs."""
+    """Return the source's name as (rows, 16) digests: an id belongs to one source."""
     one = hashing.text_digests(pa.chunked_array([[plan.source.name]]))
     return np.repeat(one, rows, axis=0)

@@ -6,6 +6,7 @@ an id needs. Read by the pipeline.
 
 from binascii import hexlify
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def text_digests(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     for chunk in column.chunks:
         text, starts = _text_and_offsets(chunk)
         bounds = starts.tolist()
-        parts.append(b"".join([digest(text[s:e]) for s, e in zip(bounds, bounds[1:], strict=False)]))
+        parts.append(b"".join([digest(text[s:e]) for s, e in pairwise(bounds)]))
     return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, 16)
 
 

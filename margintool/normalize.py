@@ -69,7 +69,7 @@ def _fit_rms(margins: Floats, _widest: float | None) -> Params:
 
 
 def _divide(margins: Floats, params: Params) -> Floats:
-    return margins / params["scale"]
+    return np.asarray(margins / params["scale"])
 
 
 def _fit_quantile(margins: Floats, _widest: float | None) -> Params:
@@ -86,7 +86,7 @@ def _fit_quantile(margins: Floats, _widest: float | None) -> Params:
 
 
 def _interpolate(margins: Floats, params: Params) -> Floats:
-    return np.interp(margins, params["knots"], params["ranks"])
+    return np.asarray(np.interp(margins, params["knots"], params["ranks"]))
 
 
 NORMALIZERS: Mapping[str, Method] = {

@@ -24,15 +24,19 @@ def conflicts(pairs: pa.Table, gap: npt.NDArray[np.float64]) -> Mask:
     return np.asarray(np.sign(np.nan_to_num(gap)) * preferred < 0)
 
 
-def reject_conflicts(pairs: pa.Table, scored: Scored, policy: Conflict) -> tuple[pa.Array, pa.Array]:
-    """Return reason and detail of `scored`, with contradicted rows rejected if that is the policy."""
+def reject_conflicts(
+    pairs: pa.Table, scored: Scored, policy: Conflict
+) -> tuple[pa.Array, pa.Array]:
+    """Return reason and detail of `scored`; contradicted rows get one if that is the policy."""
     if policy == "flip":
         return scored.reason, scored.detail
     marked = mark(
         conflicts(pairs, scored.gap),
         "preference_conflict",
-        lambda i: f"the given preference contradicts the scores (gap {scored.gap[i]:g} "
-        "for the first answer)",
+        lambda i: (
+            f"the given preference contradicts the scores (gap {scored.gap[i]:g} "
+            "for the first answer)"
+        ),
     )
     return first_reason((scored.reason, scored.detail), marked)
 

@@ -154,7 +154,7 @@ def _settings(options: ScoreOptions, source: Source, layout: Layout, margin: str
         raise InputError(f"layout {layout.name} has no aspect ratings; use --margin overall")
     aspects = tuple(a.strip() for a in (options.aspects or "").split(",") if a.strip())
     for aspect in aspects:
-        lookup(f"aspect of layout {layout.name}", aspect, {name: None for name in layout.aspects})
+        lookup(f"aspect of layout {layout.name}", aspect, dict.fromkeys(layout.aspects))
     return Settings(margin, _scale(options, layout.aspect_scale), aspects or layout.aspects)
 
 
@@ -166,5 +166,3 @@ def _scale(options: ScoreOptions, known: tuple[float, float] | None) -> tuple[fl
     if match is None or float(match[1]) >= float(match[2]):
         raise InputError(f"--scale must be MIN,MAX with MIN < MAX, as 1,10; got {options.scale!r}")
     return float(match[1]), float(match[2])
-
-

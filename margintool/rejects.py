@@ -81,7 +81,7 @@ class Rejects:
             self.counts[found["values"]] += found["counts"]
 
     def move_to(self, path: Path) -> None:
-        """Finish the file and put it in place; where nothing was rejected, no file is left there."""
+        """Finish the file and put it in place; no file is left there if nothing was rejected."""
         if self._writer is None:
             path.unlink(missing_ok=True)
             return

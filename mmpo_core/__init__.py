@@ -15,7 +15,7 @@ _WHERE = {
     "probability": "mmpo_core.bradley_terry",
     "solve_gamma": "mmpo_core.bradley_terry",
 }
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

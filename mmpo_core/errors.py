@@ -21,4 +21,5 @@ def lookup(kind: str, name: str, registry: Mapping[str, T]) -> T:
     """Return `registry[name]`, or raise InputError that names the known and the nearest names."""
     if name in registry:
         return registry[name]
-    raise InputError(f"unknown {kind} {name!r}.{nearest(name, registry)} Known: {', '.join(registry)}")
+    known = ", ".join(registry)
+    raise InputError(f"unknown {kind} {name!r}.{nearest(name, registry)} Known: {known}")

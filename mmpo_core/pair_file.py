@@ -85,7 +85,9 @@ class PairWriter:
         self._writer.close()
 
 
-def write_pairs(table: "pa.Table | pd.DataFrame", path: PathLike, metadata: Mapping[str, Any]) -> None:
+def write_pairs(
+    table: "pa.Table | pd.DataFrame", path: PathLike, metadata: Mapping[str, Any]
+) -> None:
     """Write a whole pair file at once: complete and valid, or not at all.
 
     Raises:

@@ -42,7 +42,8 @@ def command_from(
     for field in dataclasses.fields(options_class):
         must = field.default is dataclasses.MISSING and field.name not in optional
         info = _parameter_info(field, texts[field.name], hints[field.name], positional)
-        annotation = Annotated[_cli_type(hints[field.name], required=must), info]
+        kind = _cli_type(hints[field.name], required=must)
+        annotation = Annotated[kind, info]  # type: ignore[valid-type]
         parameters.append(_parameter(field.name, annotation, required=must))
     parameters += [_parameter(name, kind, required=False) for name, kind in (extra or {}).items()]
 

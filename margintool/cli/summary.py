@@ -24,8 +24,10 @@ def _rows(summary: ScoreSummary) -> Iterator[tuple[str, str]]:
     yield "kept", f"{summary.kept:,} pairs in {summary.out}"
     yield "ties", f"{summary.ties:,}"
     yield "flipped", f"{summary.flipped:,}"
-    yield "rejected", f"{sum(summary.rejected.values()):,}" + (
-        f" in {summary.rejects}" if summary.rejects else ""
+    yield (
+        "rejected",
+        f"{sum(summary.rejected.values()):,}"
+        + (f" in {summary.rejects}" if summary.rejects else ""),
     )
     for reason, count in summary.rejected.items():
         yield "", f"{reason} {count:,}"

@@ -13,7 +13,6 @@ from margintool.numbers import to_numbers
 from margintool.sources.base import Floats, Rated, Scored, Settings, Source, first_reason
 from margintool.sources.reading import Reasons, out_of_scale, unreadable
 
-
 Mask = npt.NDArray[np.bool_]
 
 

@@ -45,6 +45,8 @@ def out_of_scale(what: str, values: Floats, scale: tuple[float, float] | None) -
     return mark(
         (values < low) | (values > high),
         "rating_out_of_scale",
-        lambda i: f"{what} {values[i]:g} lies outside the scale {low:g} to {high:g}; "
-        "--scale MIN,MAX sets another",
+        lambda i: (
+            f"{what} {values[i]:g} lies outside the scale {low:g} to {high:g}; "
+            "--scale MIN,MAX sets another"
+        ),
     )

@@ -65,8 +65,10 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
         mark(
             negative,
             "votes_negative",
-            lambda i: f"{votes_a[i]:g} and {votes_b[i]:g} votes: {settings.margin} needs counts "
-            ">= 0 (diff reads negative ones)",
+            lambda i: (
+                f"{votes_a[i]:g} and {votes_b[i]:g} votes: {settings.margin} needs counts "
+                ">= 0 (diff reads negative ones)"
+            ),
         ),
     )
     usable = np.asarray(reason.is_null())

@@ -13,7 +13,7 @@ SPY = """
 import json, sys
 from margintool.cli import run
 status = run(sys.argv[1:])
-heavy = [m for m in ("torch", "transformers", "datasets", "sentence_transformers") if m in sys.modules]
+heavy = [m for m in ("torch", "transformers", "datasets") if m in sys.modules]
 print(json.dumps({"status": status, "heavy": heavy}))
 """
 
