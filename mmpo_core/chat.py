@@ -1,8 +1,8 @@
 """How a chat template frames a conversation: where the completion starts and ends in its text.
 
 encode.py reads this and turns the framed text into tokens. Nothing here tokenises.
-The completion is what the model has to produce: the answer and the end-of-turn marker.
-Headers (`<|im_start|>assistant`, `[/INST]`, ...) belong to the prompt.
+The completion is what the model has to produce after a generation prompt: the answer and the
+end-of-turn marker. Headers (`<|im_start|>assistant`, `[/INST]`, ...) belong to the prompt.
 """
 
 import logging
@@ -55,6 +55,7 @@ class Framed:
     start: int  # first character of the completion
     end: int  # first character after the answer: the end-of-turn marker, if the template has one
     altered: bool  # the template rewrote the answer (more than trimming white space)
+    marks: tuple[int, ...]  # where MARK was put in: its tokens are taken out again
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,9 @@ class ChatFormat:
         self._tokenizer = tokenizer
         template: str = tokenizer.get_chat_template()
         self._template = _FIXED_DATE + template if "strftime_now" in template else template
-        self._guard = _guard(_special_texts(tokenizer))
+        self._guard, self._marks = _guard(_special_texts(tokenizer))
         self.takes_system = self._probe_system()
-        self._tail, self.header = self._probe_answer()
+        self.header, self._opening, self._tail = self._probe_answer()
         self.closing = _closing(self._tail, str(tokenizer.eos_token))
 
     def frame(self, row: Mapping[str, Any]) -> FramedPair:
@@ -133,37 +134,22 @@ class ChatFormat:
 
     def _answer(self, messages: Messages, prompt: str, answer: str) -> Framed:
         whole = self._render([*messages, {"role": "assistant", "content": answer}])
-        if not whole.endswith(self._tail):
+        before = prompt.removesuffix(self.header) + self._opening
+        if not whole.startswith(before):
+            at = _shared(whole, before)
+            raise RefusedError(
+                "the chat template renders the conversation differently once it has an answer: "
+                f"{before[at : at + 40]!r} becomes {whole[at : at + 40]!r}"
+            )
+        start, end = len(before), len(whole) - len(self._tail)
+        if start > end or not whole.endswith(self._tail):
             raise RefusedError(f"the conversation does not end in {self._tail!r} as others do")
-        start, altered = self._start(whole, messages, prompt, answer)
-        end = len(whole) - len(self._tail)
-        return Framed(whole[:end] + self.closing, start, end, altered)
-
-    def _start(self, whole: str, messages: Messages, prompt: str, answer: str) -> tuple[int, bool]:
-        """Return where the completion starts, and whether the template rewrote the answer.
-
-        The prompt (with generation header) must be a prefix of the whole. Templates whose
-        generation header differs from the header of a given answer (some open a <think> block)
-        are accepted if everything before the header agrees.
-        """
-        shared = _shared(whole, prompt)
-        floor = shared
-        if shared < len(prompt):
-            floor = len(self._render(messages).rstrip())
-            if shared < floor:
-                raise RefusedError(
-                    "the chat template renders the conversation differently once it has an answer: "
-                    f"{prompt[shared : shared + 40]!r} becomes {whole[shared : shared + 40]!r}"
-                )
-        end = len(whole) - len(self._tail)
-        for shown in (answer, answer.strip()):
-            start = end - len(shown)
-            # Text between the prompt and the answer is the template's: it belongs to the prompt.
-            if start >= floor and whole.startswith(shown, start):
-                return start, False
-        if not whole[shared:end].strip():
+        shown = whole[start:end].strip()
+        if answer.strip() and not shown:
             raise RefusedError("the chat template leaves the answer out")
-        return shared, True
+        altered = not shown.endswith(answer.strip())
+        marks = self._marks(whole) if MARK in whole else ()
+        return Framed(whole[:end] + self.closing, start, end, altered, marks)
 
     def _render(self, messages: Messages, *, generation: bool = False) -> str:
         from jinja2 import TemplateError
@@ -188,8 +174,13 @@ class ChatFormat:
             logger.info("the chat template takes no system message: it goes into the user turn")
             return False
 
-    def _probe_answer(self) -> tuple[str, str]:
-        """Return what the template puts after an answer, and the header it puts before one."""
+    def _probe_answer(self) -> tuple[str, str, str]:
+        """Return the texts from a question to its answer when the answer is asked for, and when
+        it is given, and the text after an answer.
+
+        The first two are the same, and then the generation prompt is a prefix of the whole, but
+        for templates that open a generation with more than an answer (some with `<think>`).
+        """
         turns = [{"role": "user", "content": "Probe-U"}]
         answered = [*turns, {"role": "assistant", "content": "Probe-A"}]
         try:
@@ -199,13 +190,16 @@ class ChatFormat:
         if "Probe-A" not in whole or "Probe-U" not in whole:
             raise InputError("the chat template leaves out the user's message or the answer")
         before, _, tail = whole.rpartition("Probe-A")
-        if not whole.startswith(prompt):
-            logger.warning(
-                "the chat template opens a new answer with %r but a given one with %r; training "
-                "uses the latter",
-                *(text.rpartition("Probe-U")[2] for text in (prompt, before)),
-            )
-        return tail, before.rpartition("Probe-U")[2]
+        header, opening = (text.rpartition("Probe-U")[2] for text in (prompt, before))
+        if whole.startswith(prompt):
+            return header, header, tail
+        logger.warning(
+            "the chat template asks for an answer with %r but gives one with %r; training uses "
+            "the latter",
+            header,
+            opening,
+        )
+        return header, opening, tail
 
 
 def _shared(a: str, b: str) -> int:
@@ -232,13 +226,22 @@ def _special_texts(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
     return sorted({t.content for t in added if t.special and len(t.content) > 1})
 
 
-def _guard(specials: Sequence[str]) -> Callable[[str], str]:
-    """Return a function that puts MARK inside each special token's text in what people wrote."""
+def _guard(
+    specials: Sequence[str],
+) -> tuple[Callable[[str], str], Callable[[str], tuple[int, ...]]]:
+    """Return a function that puts MARK inside each special token's text in what people wrote,
+    and one that finds the places of these marks in a rendered conversation.
+    """
     if not specials:
-        return lambda text: text
+        return lambda text: text, lambda text: ()
     found = re.compile("|".join(re.escape(s) for s in specials))
-    inside = re.compile("|".join(f"(?<={re.escape(s[0])})(?={re.escape(s[1:])})" for s in specials))
-    return lambda text: inside.sub(MARK, text) if found.search(text) else text
+    halves = [(re.escape(s[0]), re.escape(s[1:])) for s in specials]
+    inside = re.compile("|".join(f"(?<={first})(?={rest})" for first, rest in halves))
+    marked = re.compile("|".join(f"(?<={first}){MARK}(?={rest})" for first, rest in halves))
+    return (
+        lambda text: inside.sub(MARK, text) if found.search(text) else text,
+        lambda text: tuple(match.start() for match in marked.finditer(text)),
+    )
 
 
 def merge_system(messages: Messages) -> Messages:

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from mmpo_core.chat import MARK, ChatFormat, Framed, FramedPair, RefusedError, adds_bos
+from mmpo_core.chat import ChatFormat, Framed, FramedPair, RefusedError, adds_bos
 from mmpo_core.encoded_pairs import Dropped, EncodedPairs, EncodeReport, Ids, Ragged
 from mmpo_core.errors import InputError
 from mmpo_core.fit import Fitted, Limits, Overlong, Tokens, shared_prompt
@@ -69,8 +70,8 @@ class Tokenizer:
         start = _token_at(encoding, framed.start, len(framed.text), len(ids))
         end = _token_at(encoding, framed.end, len(framed.text), len(ids))
         closing = len(ids) - end + 1
-        if MARK in framed.text:
-            kept = ~_marked(framed.text, encoding.offsets)
+        if framed.marks:
+            kept = ~_marked(framed.marks, encoding.offsets)
             start, ids = int(kept[:start].sum()), ids[kept]
         ids, shift = self._one_bos(ids)
         return Tokens(np.append(ids, np.int32(self._eos)), start + shift, closing)
@@ -98,13 +99,10 @@ def _token_at(encoding: Any, position: int, characters: int, tokens: int) -> int
     return tokens
 
 
-def _marked(text: str, offsets: Sequence[tuple[int, int]]) -> Any:
-    """Return a bool (T,): the tokens that are MARK and nothing else."""
-    spans = np.asarray(offsets, dtype=np.int64)
-    is_mark = np.array([character == MARK for character in text], dtype=bool)
-    alone = spans[:, 1] - spans[:, 0] == 1
-    marked: Any = alone & is_mark[np.minimum(spans[:, 0], len(text) - 1)]
-    return marked
+def _marked(marks: Sequence[int], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    """Return a bool (T,): the tokens that are one of the marks and nothing else."""
+    starts, ends = np.asarray(offsets, dtype=np.int64).T
+    return np.isin(starts, marks) & (ends - starts == 1)
 
 
 class _Builder:

@@ -1,10 +1,14 @@
 """Is the model there, may it be read, is it safe to load? Asked before transformers is.
 
 transformers retries an unreachable hub for half a minute a file and answers each cause with a
-page of text; one quick question tells the causes apart. models.py calls `check_model`.
+page of text; one quick question tells the causes apart. models.py calls `check_model`, then loads
+inside `loading`.
 """
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmpo_core.errors import InputError
@@ -14,34 +18,38 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 
 
-def check_model(name: str, revision: str | None) -> bool:
+def check_model(name: str, revision: str | None, *, weights: bool = True) -> bool:
     """Check a hub id or local folder; return whether only local files are to be read.
+
+    Args:
+        name: hub id or path of a folder.
+        revision: branch, tag or commit on the hub.
+        weights: check that there are safetensors weights (a tokenizer needs none).
 
     Raises:
         InputError: if there is no such model, it is gated, the hub cannot be reached and the
             model is not in the local cache, or its weights are not safetensors.
     """
     folder = Path(name)
-    if folder.is_dir():
-        check_folder(folder)
-        return True
-    return check_hub(name, revision)
+    files = _folder_files(folder) if folder.is_dir() else _hub_files(name, revision)
+    if weights and files is not None:
+        _check_weights(name, files)
+    return files is None or folder.is_dir()
 
 
-def check_folder(folder: Path) -> None:
-    """Raise InputError unless the folder holds a model that can be loaded without pickle."""
+def _folder_files(folder: Path) -> list[str]:
     try:
         files = [path.name for path in folder.iterdir()]
     except PermissionError as error:
         raise InputError(f"{folder}: no permission to read it") from error
-    if "config.json" not in files:
-        hint = (
-            "it holds an adapter, not a whole model"
-            if "adapter_config.json" in files
-            else ("a model folder is what save_pretrained or `margintool train --out` writes")
-        )
-        raise InputError(f"{folder}: no config.json in this folder; {hint}")
-    _check_weights(str(folder), files)
+    if "config.json" in files:
+        return files
+    if "adapter_config.json" in files:
+        raise InputError(f"{folder}: no config.json there; it holds an adapter, not a whole model")
+    raise InputError(
+        f"{folder}: no config.json there. A model folder is what save_pretrained or "
+        "`margintool train --out` writes"
+    )
 
 
 def _check_weights(name: str, files: list[str]) -> None:
@@ -56,12 +64,8 @@ def _check_weights(name: str, files: list[str]) -> None:
     raise InputError(f"{name}: no weights (*.safetensors) there")
 
 
-def check_hub(hub_id: str, revision: str | None) -> bool:
-    """Ask the hub about a model; return True if it cannot be reached but the model is cached.
-
-    Raises:
-        InputError: see `check_model`.
-    """
+def _hub_files(hub_id: str, revision: str | None) -> list[str] | None:
+    """Ask the hub for a model's files; None if it cannot be reached but the model is cached."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -94,11 +98,50 @@ def check_hub(hub_id: str, revision: str | None) -> bool:
     except Exception as error:  # the HTTP library's own errors: it changed twice in two years
         if isinstance(try_to_load_from_cache(hub_id, "config.json", revision=revision), str):
             logger.warning("the hub cannot be reached; %s is read from the local cache", hub_id)
-            return True
+            return None
         raise InputError(
             f"{hub_id}: the hub ({api.endpoint}) cannot be reached and the model is not in the "
             f"local cache ({error or type(error).__name__}). Give the path of a folder that holds "
             "the model, or use `tiny`, which needs no download"
         ) from error
-    _check_weights(hub_id, [file.rfilename for file in info.siblings or []])
-    return False
+    return [file.rfilename for file in info.siblings or []]
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Load quietly, and turn what transformers raises about a model into one InputError.
+
+    Quietly: no table of weights, for models.py checks which are missing; and no progress bar
+    unless stderr is a terminal.
+    """
+    from safetensors import SafetensorError
+    from transformers.utils import logging as said
+
+    verbosity, bars = said.get_verbosity(), said.is_progress_bar_enabled()
+    said.set_verbosity_error()
+    if not sys.stderr.isatty():
+        said.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        raise InputError(f"{name} cannot be loaded: {_reason(str(error))}") from error
+    finally:
+        said.set_verbosity(verbosity)
+        if bars:
+            said.enable_progress_bar()
+
+
+def _reason(text: str) -> str:
+    """Return what transformers' message means for the user; its first line if not known."""
+    known = {
+        "trust_remote_code": "it needs code from its repository. If you trust that code, give "
+        "--trust-remote-code",
+        "ignore_mismatched_sizes": "its weights have other shapes than the model. A reward model "
+        "must have one label (num_labels 1)",
+        "instantiate the backend tokenizer": "there is no tokenizer.json (a fast tokenizer is "
+        "needed)",
+    }
+    for part, meaning in known.items():
+        if part in text:
+            return meaning
+    return next((line for line in text.splitlines() if line.strip()), "no reason given")

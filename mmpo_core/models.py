@@ -3,13 +3,12 @@
 torch and transformers are imported when something is loaded, so that listing names is quick.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmpo_core.errors import InputError, lookup
-from mmpo_core.hub import check_model
+from mmpo_core.hub import check_model, loading
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +43,7 @@ MODELS: dict[str, str] = {
 # Owner -> what a user must do first.
 _NOTES = {
     TINY: "3 M parameters, untrained, made on this machine: no download",
+    "mistralai": "the hub may ask for your agreement first: `hf auth login`",
     "google": "gated: accept Google's Gemma terms on the hub, then `hf auth login`",
     "meta-llama": "gated: accept Meta's Llama 3 licence on the hub, then `hf auth login`",
     "kykim0": "supervised model that the MMPO paper starts from",
@@ -110,8 +110,8 @@ def load_tokenizer(
         from mmpo_core.tiny import make_tiny_tokenizer
 
         return make_tiny_tokenizer()
-    local = check_model(hub_id, revision)
-    with _load_errors(name):
+    local = check_model(hub_id, revision, weights=False)
+    with loading(name):
         from transformers import AutoTokenizer
 
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -228,7 +228,7 @@ def _finish_tiny(model: "PreTrainedModel", dtype: Any, attention: str | None) ->
         model.to(_torch_dtype(dtype))
         model.config.dtype = _torch_dtype(dtype)
     if attention is not None:
-        with _load_errors(TINY):
+        with loading(TINY):
             model.set_attn_implementation(attention)
     return model
 
@@ -252,7 +252,7 @@ def _load(auto_class: str, name: str, *, new_weights: tuple[str, ...], **options
     if options["attn_implementation"] is None:
         del options["attn_implementation"]
     local = check_model(hub_id, options["revision"])
-    with _load_errors(name):
+    with loading(name):
         import transformers
 
         load: Callable[..., Any] = getattr(transformers, auto_class).from_pretrained
@@ -270,25 +270,3 @@ def _load(auto_class: str, name: str, *, new_weights: tuple[str, ...], **options
             "not a model of this kind (a reward model has no language-model head)"
         )
     return model
-
-
-@contextmanager
-def _load_errors(name: str) -> Iterator[None]:
-    """Turn what transformers raises about a model into one InputError."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        text = str(error)
-        if "trust_remote_code" in text:
-            first = (
-                "it needs code from its repository. If you trust that code, give "
-                "--trust-remote-code"
-            )
-        elif "instantiate the backend tokenizer" in text:
-            first = "no tokenizer.json there (a fast tokenizer is needed)"
-        raise InputError(f"{name} cannot be loaded: {first}") from error
