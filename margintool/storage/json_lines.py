@@ -1,0 +1,180 @@
+"""JSON Lines: one object a line, read in blocks, at about the speed of pyarrow's reader.
+
+A block that pyarrow refuses is parsed again line by line by Python, which either gives the
+rows (json_values.py) or the exact error: file, line, what is wrong.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from margintool.storage.files import ByteSource, InputFile
+from margintool.storage.json_errors import decode_line
+from margintool.storage.json_values import NOT_TEXT, table_of
+from margintool.storage.stream import Chunk, prefetch
+from mmpo_core.errors import InputError
+
+LONGEST_LINE = 512 << 20  # bytes; far above any record, far below what an Arrow string holds
+_ARROW_BLOCK = 1 << 20  # pyarrow parses a block in parallel pieces of this size
+# pyarrow's reader overflows the stack at about 20,000 levels. Such text has long runs of
+# brackets; Python's reader refuses it with an error.
+_DEEP = (b"[" * 256, b"]" * 256, b"}" * 256, b"}]" * 128)
+
+
+def read_json_lines(
+    file: InputFile, columns: Sequence[str] | None, batch_bytes: int
+) -> Generator[Chunk, None, None]:
+    """Yield the records of a JSON Lines file. Blank lines are skipped.
+
+    Args:
+        file: the file; its lines are UTF-8.
+        columns: names to keep, a name that no record of a batch has being null there; None
+            keeps all.
+        batch_bytes: size of a block of text, which makes one batch.
+
+    Raises:
+        InputError: at the first line that is not a JSON object.
+    """
+    parser = BlockParser(file.name, columns)
+    with (
+        file.open() as source,
+        closing(prefetch(line_blocks(source, file.name, batch_bytes))) as blocks,
+    ):
+        for block, position in blocks:
+            yield Chunk(parser.parse(block), position)
+
+
+def line_blocks(
+    source: ByteSource, name: str, size: int
+) -> Generator[tuple[bytes, int], None, None]:
+    """Yield (whole lines of about `size` bytes together, position in the file)."""
+    held: list[bytes] = []
+    while data := source.read(size):
+        end = data.rfind(b"\n") + 1
+        held.append(data[:end] if end else data)
+        if end:
+            yield b"".join(held), source.position
+            held = [data[end:]]
+        elif sum(map(len, held)) > LONGEST_LINE:
+            raise InputError(
+                f"{name}: a line is longer than {LONGEST_LINE >> 20} MB. If the file is a JSON "
+                "list, name it .json"
+            )
+    if last := b"".join(held):
+        yield last, source.position
+
+
+class BlockParser:
+    """Parses blocks of whole lines in the file's order, and keeps count of the lines."""
+
+    def __init__(self, name: str, columns: Sequence[str] | None) -> None:
+        self._name = name
+        self._columns = columns
+        self._line = 1  # number of the next block's first line
+        self._types: pa.Schema | None = None  # as found in the blocks so far
+
+    def parse(self, block: bytes) -> pa.Table:
+        """Return the records in `block`, with the wanted columns."""
+        table = self._by_arrow(block)
+        if table is None:
+            table = self._by_python(block)
+        self._line += block.count(b"\n")
+        return _select(table, self._columns)
+
+    def _by_arrow(self, block: bytes) -> pa.Table | None:
+        """Return the table, or None where pyarrow refuses the block or reads more than lines."""
+        if any(run in block for run in _DEEP):
+            return None
+        table = None
+        if self._types is not None:
+            table = _parse(block, _ARROW_BLOCK, *self._expected(self._types))
+        if table is None:
+            table = _infer(block)
+            if table is None:
+                return None
+            self._types = _merge(self._types, table.schema)
+        return table if table.num_rows == _count_lines(block, table.num_rows) else None
+
+    def _expected(self, types: pa.Schema) -> tuple[pa.Schema, str]:
+        """Leave unwanted columns unparsed, where that cannot hide a wanted column or field."""
+        if self._columns is None or not set(self._columns) <= set(types.names):
+            return types, "infer"
+        wanted = [types.field(name) for name in self._columns]
+        if any(field.type.num_fields for field in wanted):
+            return types, "infer"
+        return pa.schema(wanted), "ignore"
+
+    def _by_python(self, block: bytes) -> pa.Table:
+        lines = enumerate(block.split(b"\n"), start=self._line)
+        records = [decode_line(line, self._name, number) for number, line in lines if line.strip()]
+        return table_of(records, self._columns)
+
+
+def _parse(
+    block: bytes, piece: int, types: pa.Schema | None = None, unexpected: str = "infer"
+) -> pa.Table | None:
+    """Return the block as pyarrow reads it; None if it refuses, or where a text is not UTF-8."""
+    try:
+        table = pj.read_json(
+            pa.BufferReader(block),
+            read_options=pj.ReadOptions(block_size=piece, use_threads=piece < len(block)),
+            parse_options=pj.ParseOptions(
+                explicit_schema=types, unexpected_field_behavior=unexpected
+            ),
+        )
+        table.validate(full=True)
+    except (pa.ArrowException, ValueError):
+        return None
+    return table
+
+
+def _infer(block: bytes) -> pa.Table | None:
+    """Parse without known types. Texts that look like times stay texts."""
+    table = _parse(block, _ARROW_BLOCK)
+    if table is None:  # a record may be longer than pyarrow's piece
+        table = _parse(block, len(block))
+    if table is None:
+        return None
+    types = pa.schema([field.with_type(_times_as_text(field.type)) for field in table.schema])
+    return table if types.equals(table.schema) else _parse(block, len(block), types)
+
+
+def _times_as_text(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_times_as_text(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_times_as_text(field.type)) for field in kind])
+    return kind
+
+
+def _merge(known: pa.Schema | None, found: pa.Schema) -> pa.Schema:
+    """Return types that fit both; those just found where none do."""
+    if known is None:
+        return found
+    try:
+        return pa.unify_schemas([known, found], promote_options="permissive")
+    except pa.ArrowException:
+        return found
+
+
+def _count_lines(block: bytes, rows: int) -> int:
+    """Return how many lines are not blank; counted one by one only if they are not `rows`."""
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    return rows if lines == rows else sum(1 for line in block.split(b"\n") if line.strip())
+
+
+def _select(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """Return the wanted columns, each with its `__not_text` companion where it has one."""
+    if columns is None:
+        return table
+    chosen = {}
+    for name in columns:
+        found = name in table.column_names
+        chosen[name] = table.column(name) if found else pa.nulls(table.num_rows)
+        if name + NOT_TEXT in table.column_names:
+            chosen[name + NOT_TEXT] = table.column(name + NOT_TEXT)
+    return pa.table(chosen)
