@@ -36,7 +36,7 @@ def write_card(
         InputError: if the file breaks the contract, or `out` exists already.
     """
     if out is not None and Path(out).exists():
-        if Path(out).samefile(path):
+        if Path(path).exists() and Path(out).samefile(path):
             raise InputError(f"{out}: is the pair file itself; give --out another name")
         if not overwrite:
             raise InputError(f"{out}: exists already; --overwrite replaces it")

@@ -18,6 +18,7 @@ BLUE, ORANGE, GREY = "#2f6f9f", "#d1743c", "#8a8a8a"
 MOST_POINTS = 2000
 CURVE_POINTS = 60
 EDGE = 99.5
+FEW = 200
 
 
 def plot_report(report: PairReport, found: Scan, path: Path) -> None:
@@ -64,9 +65,9 @@ def _margins(axes: Any, report: PairReport, margin: Floats) -> None:
 
 
 def _edge(values: Floats) -> float:
-    """Return where the axis ends: the 99.5% quantile, or the maximum if they are close."""
+    """Return where the axis ends: the maximum, or the 99.5% quantile where that is far out."""
     high, top = float(np.percentile(values, EDGE)), float(values.max())
-    edge = top if top <= 1.5 * high else high
+    edge = top if values.size < FEW or top <= 1.5 * high else high
     return edge if edge > 0 else 1.0
 
 
@@ -94,7 +95,8 @@ def _targets(axes: Any, report: PairReport, margin: Floats, target: Floats | Non
             axes.axhline(mean, color=GREY, ls="--", label=f"mean target {mean:.4g}")
     axes.set(title="Targets", xlabel=_margin_label(report), ylabel="p_chosen")
     axes.set(xlim=(-0.02 * edge, 1.02 * edge), ylim=(0.48, 1.02))
-    axes.legend(frameon=False, loc="lower right")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc="lower right")
     _plain(axes)
 
 
@@ -116,7 +118,7 @@ def _length(axes: Any, report: PairReport, found: Scan) -> None:
     longer_by = (found.characters["chosen"] - found.characters["rejected"]).astype(np.float64)
     kept = np.isfinite(margin)
     x, y = longer_by[kept], margin[kept]
-    reach = max(float(np.percentile(np.abs(x), EDGE)), 1.0)
+    reach = _edge(np.abs(x))
     top = _edge(y)
     inside = (np.abs(x) <= reach) & (y <= top)
     if x.size <= MOST_POINTS:

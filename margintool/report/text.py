@@ -1,10 +1,12 @@
 """Draws a report in the terminal, 80 columns wide or more, with or without colour.
 
 Texts from the file are untrusted: control characters are replaced, and nothing in them is read
-as markup. Read by margintool/cli/inspect.py; the pairs of --sample are drawn by sample_text.py.
+as markup. What an ASCII terminal cannot show becomes a question mark. Read by
+margintool/cli/inspect.py; the pairs of --sample are drawn by sample_text.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -24,17 +26,19 @@ INDENT = 2
 
 def print_report(report: PairReport, console: Console | None = None) -> None:
     """Print a report. console: where to; standard output if not given."""
-    console = console or Console(highlight=False, soft_wrap=False)
+    console = console or Console(highlight=False)
+    if console.options.ascii_only and isinstance(console.file, TextIOWrapper):
+        console.file.reconfigure(errors="replace")
     for title, body in _sections(report, console):
         console.print(Text(f"\n{title}", style="bold"))
         console.print(Padding.indent(body, INDENT))
 
 
 def _sections(report: PairReport, console: Console) -> Iterator[tuple[str, RenderableType]]:
-    yield visible(report.path, console), _overview(report)
-    yield "Contract", _contract(report, console)
-    yield "How it was made", _origin(report, console)
-    yield "Columns", _columns(report, console)
+    yield visible(report.path), _overview(report)
+    yield "Contract", _contract(report)
+    yield "How it was made", _origin(report)
+    yield "Columns", _columns(report)
     if report.quantiles:
         yield "Scores, margins and targets", _quantile_table(report.quantiles)
     if report.histogram:
@@ -48,7 +52,7 @@ def _sections(report: PairReport, console: Console) -> Iterator[tuple[str, Rende
     if report.longest_prompts:
         yield "Longest prompts", _longest(report, console)
     for pair in report.sample:
-        yield f"Pair in row {count(pair['row'])}", pair_lines(pair, report.gamma, console)
+        yield f"Pair in row {count(pair['row'])}", pair_lines(pair, report.gamma)
 
 
 def _overview(report: PairReport) -> Text:
@@ -67,11 +71,11 @@ def _size(size: int) -> str:
     return f"{value:.3g} {units[0]}"
 
 
-def _contract(report: PairReport, console: Console) -> Text:
+def _contract(report: PairReport) -> Text:
     if not report.breaches:
         return Text(f"kept in full (schema version {SCHEMA_VERSION})", style="green")
     lines = [f"broken in {count(len(report.breaches))} ways (rows are counted from 0):"]
-    lines += [f"- {visible(str(breach), console)}" for breach in report.breaches]
+    lines += [f"- {visible(str(breach))}" for breach in report.breaches]
     return Text("\n".join(lines), style="red")
 
 
@@ -84,7 +88,7 @@ def _facts(rows: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _origin(report: PairReport, console: Console) -> RenderableType:
+def _origin(report: PairReport) -> RenderableType:
     """Show the metadata, the main facts first; a key that nobody knows is shown as it is."""
     made, sources = dict(report.metadata), report.sources
     rows = [("sources", ", ".join(f"{name} ({count(n)})" for name, n in sources.items()))]
@@ -98,7 +102,7 @@ def _origin(report: PairReport, console: Console) -> RenderableType:
         made.pop("gamma", None)
         rows.append(("gamma", _with_note(gamma, made.pop("gamma_from", None))))
     rows += [(key.replace("_", " "), _value(_in_order(value))) for key, value in made.items()]
-    return _facts([(visible(name, console), visible(value, console)) for name, value in rows])
+    return _facts([(visible(name), visible(value)) for name, value in rows])
 
 
 def _with_note(value: Any, note: Any) -> str:
@@ -138,13 +142,13 @@ def _value(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _columns(report: PairReport, console: Console) -> Table:
+def _columns(report: PairReport) -> Table:
     table = _grid("column", "type", ">null", "")
     table.columns[1].no_wrap = True
     for column in report.columns:
         note = "" if column.in_contract else "not in the contract"
         kind = column.type.replace("list<element: ", "list<").replace("double", "float64")
-        cells = (visible(column.name, console), kind, count(column.nulls), note)
+        cells = (visible(column.name), kind, count(column.nulls), note)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -220,7 +224,7 @@ def _per_prompt(prompts_with: Mapping[int, int]) -> str:
 def _longest(report: PairReport, console: Console) -> Table:
     table = _grid(">row", ">chars", ">words", "begins")
     for prompt in report.longest_prompts:
-        begins = Text(" ".join(visible(prompt.begins, console).split()))
+        begins = Text(" ".join(visible(prompt.begins).split()))
         begins.truncate(console.width - 30, overflow="ellipsis")
         table.add_row(count(prompt.row), count(prompt.characters), count(prompt.words), begins)
     return table

@@ -2,8 +2,6 @@
 
 import re
 
-from rich.console import Console
-
 # C0 and C1 control characters other than tab and newline, and the bidirectional overrides.
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -25,7 +23,6 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
-def visible(text: str, console: Console) -> str:
-    """Make a text from a file safe to print: no control characters, nothing unprintable."""
-    plain = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-    return plain.encode(console.encoding, "replace").decode(console.encoding)
+def visible(text: str) -> str:
+    """Make a text from a file safe to print: control characters cannot reach the terminal."""
+    return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
