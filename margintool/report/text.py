@@ -92,6 +92,8 @@ def _origin(report: PairReport) -> RenderableType:
     """Show the metadata, the main facts first; a key that nobody knows is shown as it is."""
     made, sources = dict(report.metadata), report.sources
     rows = [("sources", ", ".join(f"{name} ({count(n)})" for name, n in sources.items()))]
+    if list(sources) == [made.get("source")]:
+        del made["source"]
     rows += [(key, _value(made.pop(key))) for key in ("source", "layout") if key in made]
     if "margin" in made:
         rows.append(("margin", _with_note(made.pop("margin"), made.pop("unit", None))))
