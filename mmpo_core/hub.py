@@ -101,7 +101,7 @@ def _hub_files(hub_id: str, revision: str | None) -> list[str] | None:
             return None
         raise InputError(
             f"{hub_id}: the hub ({api.endpoint}) cannot be reached and the model is not in the "
-            f"local cache ({error or type(error).__name__}). Give the path of a folder that holds "
+            f"local cache ({_first_line(str(error)) or type(error).__name__}). Give the path of a folder that holds "
             "the model, or use `tiny`, which needs no download"
         ) from error
     return [file.rfilename for file in info.siblings or []]
@@ -144,4 +144,8 @@ def _reason(text: str) -> str:
     for part, meaning in known.items():
         if part in text:
             return meaning
-    return next((line for line in text.splitlines() if line.strip()), "no reason given")
+    return _first_line(text) or "no reason given"
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")
