@@ -24,8 +24,8 @@ class Layout:
         about: one line, with the hub ids.
         kind: `pairs` (convert gives canonical PAIRS) or `responses` (canonical RESPONSES).
         sources: sources that can read it: `shp` (votes), `ratings`.
-        required: column -> meaning. A name may be a glob (`annotator*[0-9]`) in `one_of` only.
-        optional: column or glob -> meaning.
+        required: column -> meaning.
+        optional: column -> meaning; a glob (`annotator*[0-9]`) stands for several columns.
         convert: raw table -> canonical table. Pure and batch-invariant: f(concat(parts)) equals
             concat(f(parts)), but for RESPONSES.row, which counts from the start of the batch.
         scale: bounds of the overall rating; None if not known.

@@ -23,10 +23,11 @@ def convert(table: pa.Table) -> pa.Table:
     answers = two_answers(raw, problems, ("response1", "response2"))
     preference = raw.column("overall_preference")
     numbers, why = to_numbers(preference)
-    for reason in ("missing", "not_a_number", "not_finite"):
+    # A gap cannot be handed on as found, so what a source says of ratings is said here.
+    for problem in ("missing", "not_a_number", "not_finite"):
         problems.mark(
-            pc.equal(why, reason),
-            reason,
+            pc.equal(why, problem),
+            f"rating_{problem}",
             lambda rows: sentence("overall_preference is ", quote(preference.take(rows))),
         )
     unknown = np.isnan(numbers)

@@ -66,6 +66,8 @@ def test_moves_columns_and_goes_into_structs():
 
 def test_a_column_whose_name_has_a_dot_is_found_first():
     assert apply_map(SCORES, {"rating": "dotted.name"}).column("rating").to_pylist() == [7]
+    both = pa.table({"a": [{"b": 1}], "a.b": [2]})
+    assert apply_map(both, {"rating": "a.b"}).column("rating").to_pylist() == [2]
 
 
 def test_names_can_be_swapped_and_one_column_used_twice():

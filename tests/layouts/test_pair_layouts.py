@@ -103,6 +103,15 @@ def test_binarized_reads_the_prompt_column_where_there_is_no_conversation(conver
     assert [r["reason"] for r in converted] == [None, None, "empty_prompt"]
 
 
+def test_binarized_conversations_are_not_doubled_by_a_prompt_of_messages(convert):
+    turns = [user("one"), assistant("two"), user("three")]
+    rows = [binarized(turns, "c", "r"), binarized([], "c", "r")]
+    for row in rows:
+        row["prompt"] = turns
+    for row in convert("ultrafeedback_binarized", rows):
+        assert (row["prompt"], row["history"], row["reason"]) == ("three", turns[:2], None)
+
+
 def test_binarized_last_message_must_be_the_assistants(convert):
     row = {**binarized([user("p")], "c", "r"), "chosen": [user("p"), user("c")]}
     only = convert("ultrafeedback_binarized", [row])[0]
@@ -153,8 +162,8 @@ def helpsteer3(preference):
     ("preference", "gap", "preferred", "reason"),
     [
         (-3, 3.0, 1, None), (2, -2.0, -1, None), (0, 0.0, 0, None), ("-1", 1.0, 1, None),
-        (0.5, -0.5, -1, None), (None, None, None, "missing"), ("N/A", None, None, "not_a_number"),
-        (float("inf"), None, None, "not_finite"),
+        (0.5, -0.5, -1, None), (None, None, None, "rating_missing"), ("N/A", None, None, "rating_not_a_number"),
+        (float("inf"), None, None, "rating_not_finite"),
     ],
 )  # fmt: skip
 def test_helpsteer3_negative_means_the_first_is_better(convert, preference, gap, preferred, reason):

@@ -1,7 +1,5 @@
-"""The layouts on rows that nobody here wrote. Expected counts were taken from the files with jq."""
+"""The layouts on rows that nobody here wrote. Expected counts were taken from the files by hand."""
 
-import gzip
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -11,14 +9,14 @@ import pytest
 
 from margintool.layouts import LAYOUTS, apply_map, detect, parse_map
 from margintool.numbers import to_numbers
-from margintool.storage.json_values import table_of
+from margintool.storage import open_input
 
 pytestmark = pytest.mark.real_data
 
 
 def read(path: Path) -> pa.Table:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return table_of([json.loads(line) for line in lines])
+    tables = [batch.table for batch in open_input(path).batches()]
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def converted(path: Path, source: str, mapping: str | None = None) -> tuple[str, pa.Table]:
@@ -56,9 +54,11 @@ def test_pandalm_is_detected_and_what_it_holds_besides_text_is_named(real_data):
     assert (first["score_a"], first["score_b"]) == (0.0, 3.0)
     assert "unnecessary words.\n\nIf you have any questions" in first["prompt"]
     assert "response1 is true, not text" in pairs.column("detail").to_pylist()
-    with_input = sum(bool(text.strip()) for text in read(path).column("input").to_pylist())
-    assert with_input == 939
-    assert sum("\n\n" in (p or "") for p in pairs.column("prompt").to_pylist()) >= with_input - 6
+    raw = read(path).select(["instruction", "input"]).to_pylist()
+    expected = [
+        row["instruction"] + (f"\n\n{row['input']}" if row["input"].strip() else "") for row in raw
+    ]
+    assert pairs.column("prompt").to_pylist() == expected
 
 
 def test_arena_bench_long(real_data):
