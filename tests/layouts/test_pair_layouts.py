@@ -162,7 +162,8 @@ def helpsteer3(preference):
     ("preference", "gap", "preferred", "reason"),
     [
         (-3, 3.0, 1, None), (2, -2.0, -1, None), (0, 0.0, 0, None), ("-1", 1.0, 1, None),
-        (0.5, -0.5, -1, None), (None, None, None, "rating_missing"), ("N/A", None, None, "rating_not_a_number"),
+        (0.5, -0.5, -1, None), (None, None, None, "rating_missing"),
+        ("N/A", None, None, "rating_not_a_number"),
         (float("inf"), None, None, "rating_not_finite"),
     ],
 )  # fmt: skip
