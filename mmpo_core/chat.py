@@ -8,7 +8,7 @@ end-of-turn marker. Headers (`<|im_start|>assistant`, `[/INST]`, ...) belong to 
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmpo_core.errors import InputError
@@ -56,6 +56,7 @@ class Framed:
     end: int  # first character after the answer: the end-of-turn marker, if the template has one
     altered: bool  # the template rewrote the answer (more than trimming white space)
     marks: tuple[int, ...]  # where MARK was put in: its tokens are taken out again
+    shortened: bool = False  # text far beyond the limits was left away, see `shorten`
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,9 @@ class ChatFormat:
 
     def _answer(self, messages: Messages, prompt: str, answer: str) -> Framed:
         whole = self._render([*messages, {"role": "assistant", "content": answer}])
-        before = prompt.removesuffix(self.header) + self._opening
+        before = prompt
+        if self._opening != self.header:
+            before = prompt.removesuffix(self.header) + self._opening
         if not whole.startswith(before):
             at = _shared(whole, before)
             raise RefusedError(
@@ -200,6 +203,30 @@ class ChatFormat:
             opening,
         )
         return header, opening, tail
+
+
+def shorten(framed: Framed, most: int, bos: str | None) -> Framed:
+    """Leave away what lies further than `most` characters from the start of the completion.
+
+    A prompt of 10 MB is millions of tokens of which a thousand are kept. `most` characters must
+    be more tokens than the limits allow, so that the rest is cut anyway. BOS in front stays.
+    """
+    head, answer = framed.text[: framed.start], framed.text[framed.start : framed.end]
+    if len(head) <= most and len(answer) <= most:
+        return framed
+    front = bos if bos and len(head) > most and head.startswith(bos) else ""
+    head, answer = front + head[-most:], answer[:most]
+    shift = len(head) - framed.start
+    return replace(
+        framed,
+        text=head + answer + framed.text[framed.end :],
+        start=len(head),
+        end=len(head) + len(answer),
+        marks=tuple(
+            at + shift for at in framed.marks if framed.start - most <= at < framed.start + most
+        ),
+        shortened=True,
+    )
 
 
 def _shared(a: str, b: str) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mmpo_core.chat import ChatFormat, Framed, FramedPair, RefusedError, adds_bos
+from mmpo_core.chat import ChatFormat, Framed, FramedPair, RefusedError, adds_bos, shorten
 from mmpo_core.encoded_pairs import Dropped, EncodedPairs, EncodeReport, Ids, Ragged
 from mmpo_core.errors import InputError
 from mmpo_core.fit import Fitted, Limits, Overlong, Tokens, shared_prompt
@@ -34,8 +34,10 @@ ROWS_AT_ONCE = 512  # bounds the memory of rendered text; the tokenizer works on
 class Tokenizer:
     """The tokenizer's own model, called for ids and offsets alone."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
         """Take a private copy of the fast tokenizer, free of padding, truncation and trimming.
+
+        max_length: tokens of which no conversation keeps more.
 
         Raises:
             InputError: if the tokenizer is not a fast one (offsets are needed).
@@ -53,13 +55,17 @@ class Tokenizer:
         self._backend.no_truncation()
         # A post-processor may cut white space out of the offsets (ByteLevel trim_offsets).
         self._backend.post_processor = TemplateProcessing(single="$A", pair="$A $B")
+        # Twice the characters that max_length tokens can cover.
+        self._most_characters = 2 * max_length * max(map(len, tokenizer.get_vocab()))
+        self._bos_text = tokenizer.bos_token
         self._bos, self._eos = tokenizer.bos_token_id, tokenizer.eos_token_id
         self._adds_bos = adds_bos(tokenizer)
 
     def encode(self, framed: Sequence[Framed]) -> list[Tokens]:
         """Tokenise whole conversations: exactly one BOS (if the model has one), EOS last."""
-        encodings = self._backend.encode_batch([f.text for f in framed], add_special_tokens=False)
-        return [self._tokens(f, e) for f, e in zip(framed, encodings, strict=True)]
+        near = [shorten(f, self._most_characters, self._bos_text) for f in framed]
+        encodings = self._backend.encode_batch([f.text for f in near], add_special_tokens=False)
+        return [self._tokens(f, e) for f, e in zip(near, encodings, strict=True)]
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text by itself."""
@@ -74,7 +80,8 @@ class Tokenizer:
             kept = ~_marked(framed.marks, encoding.offsets)
             start, ids = int(kept[:start].sum()), ids[kept]
         ids, shift = self._one_bos(ids)
-        return Tokens(np.append(ids, np.int32(self._eos)), start + shift, closing)
+        ids = np.append(ids, np.int32(self._eos))
+        return Tokens(ids, start + shift, closing, framed.shortened)
 
     def _one_bos(self, ids: Ids) -> tuple[Ids, int]:
         """Return ids with one BOS in front if the template or the tokenizer wants it.
@@ -126,7 +133,8 @@ class _Builder:
         pair_id = record["pair_id"]
         if fitted is None:
             longest = max(len(chosen.ids), len(rejected.ids))
-            detail = f"{longest} tokens, prompt {shared_prompt(*sides)}"
+            least = "more than " if chosen.shortened or rejected.shortened else ""
+            detail = f"{least}{longest} tokens, prompt {shared_prompt(*sides)}"
             if self._limits.overlong == "error":
                 raise InputError(
                     f"row {row} (pair_id {pair_id}) is longer than the limit: {detail}; max_length "
@@ -204,7 +212,7 @@ def encode_pairs(
         raise InputError(
             f"column {missing[0]!r} is missing; encode_pairs reads {', '.join(COLUMNS)}"
         )
-    chat, tokens = ChatFormat(tokenizer), Tokenizer(tokenizer)
+    chat, tokens = ChatFormat(tokenizer), Tokenizer(tokenizer, max_length)
     header = tokens.count(chat.header) + int(adds_bos(tokenizer))
     limits = Limits(max_length, max_prompt_length, overlong, header)
     builder = _Builder(limits, tokenizer.bos_token_id)

@@ -23,6 +23,7 @@ class Tokens:
     ids: Ids
     start: int
     closing: int  # end-of-turn marker (if any) and EOS
+    shortened: bool = False  # the conversation has more tokens than ids
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,8 @@ def _hub_files(hub_id: str, revision: str | None) -> list[str] | None:
             return None
         raise InputError(
             f"{hub_id}: the hub ({api.endpoint}) cannot be reached and the model is not in the "
-            f"local cache ({_first_line(str(error)) or type(error).__name__}). Give the path of a folder that holds "
-            "the model, or use `tiny`, which needs no download"
+            f"local cache ({_first_line(str(error)) or type(error).__name__}). Give the path of a "
+            "folder that holds the model, or use `tiny`, which needs no download"
         ) from error
     return [file.rfilename for file in info.siblings or []]
 

@@ -174,6 +174,12 @@ def test_row_that_the_template_refuses_is_dropped_with_its_reason():
     assert any("1 dropped (template), first row 0" in line for line in pairs.report.lines())
 
 
+def test_every_row_refused_is_an_error_with_the_templates_words():
+    history = [{"role": "user", "content": "And this?"}]
+    with pytest.raises(InputError, match=r"(?s)no pair can be trained on.*Roles must alternate"):
+        encode_pairs(pair_table({"history": history}), make_tokenizer(STYLES["mistral"]))
+
+
 @pytest.mark.parametrize("name", [n for n, s in STYLES.items() if not s.takes_system])
 def test_refused_or_ignored_system_message_goes_into_the_first_user_turn(name):
     """Gemma and Mistral raise; the R1 style leaves it out without a word."""

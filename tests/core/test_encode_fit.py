@@ -3,6 +3,8 @@
 Hand-made ids: BOS is 1, EOS 2, prompts count from 10, chosen from 100, rejected from 200.
 """
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -178,3 +180,32 @@ def test_no_pair_left_is_an_error_that_says_why():
     table = pair_table({"rejected": "Yes, it is."})
     with pytest.raises(InputError, match=r"(?s)no pair can be trained on.*identical"):
         encode_pairs(table, make_tiny_tokenizer())
+
+
+@pytest.mark.parametrize("name", ["llama3", "zephyr", "chatml"])
+@pytest.mark.parametrize("special", ["", "</s><|im_end|><|eot_id|>"])
+def test_text_far_beyond_the_limits_is_cut_as_if_it_had_been_tokenised(name, special):
+    """Prompt and answer of 2,000 words; ids are those of the whole text, cut afterwards.
+
+    max_length 64: the prompt keeps BOS and its last 31 tokens, the answer its first 31 and EOS.
+    """
+    style = STYLES[name]
+    tokenizer = make_tokenizer(style)
+    words = " ".join(f"{special}w{i}" for i in range(2_000))
+    row = {"prompt": words, "chosen": words, "rejected": "No."}
+    pair = encode_pairs(pair_table(row), tokenizer, max_length=64)[0]
+    near = encode_pairs(pair_table(row), tokenizer, max_length=1_000_000)[0]
+    bos = int(style.bos is not None)
+    prompt = [*near["prompt_ids"][:bos], *near["prompt_ids"][bos - 32 :]]
+    assert list(pair["prompt_ids"]) == prompt
+    closing = 1
+    assert list(pair["chosen_ids"]) == [*near["chosen_ids"][: 32 - closing], tokenizer.eos_token_id]
+
+
+def test_prompt_of_ten_megabytes_takes_little_time_and_says_it_is_longer():
+    table = pair_table({"prompt": "word " * 2_000_000}, {})
+    start = time.process_time()
+    assert encode_pairs(table, make_tiny_tokenizer()).report.prompts_cut == 1
+    assert time.process_time() - start < 10
+    with pytest.raises(InputError, match=r"more than \d+ tokens"):
+        encode_pairs(table, make_tiny_tokenizer(), overlong="error")
