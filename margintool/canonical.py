@@ -9,6 +9,12 @@ import pyarrow as pa
 
 from mmpo_core.schema import HISTORY
 
+NOT_TEXT = "__not_text"
+"""Suffix of the companion column in which storage marks values of X that were not text."""
+
+SCORE_CONFLICT = "score_conflict"
+"""Reason of a response whose overall rating contradicts its aspect ratings."""
+
 # One row per input row. Scores may be numbers or strings as the file has them.
 PAIRS: dict[str, str] = {
     "prompt": "last user message",

@@ -45,7 +45,7 @@ def _raw_batches(plan: Plan, progress: Progress) -> Iterator[RawBatch]:
 
 
 def _converted(plan: Plan, batch: RawBatch) -> CanonicalBatch:
-    table = plan.layout.convert(apply_map(batch.table, plan.mapping))
+    table = plan.layout.convert(apply_map(batch.table, plan.mapping, strict=False))
     rows = np.arange(batch.first_row, batch.first_row + table.num_rows)
     pairs = table.append_column("origin", origins(batch.name, rows))
     return CanonicalBatch(pairs, batch.table.num_rows)
@@ -78,7 +78,7 @@ def _spill_responses(
     rows_read = 0
     groups, ratings = [np.empty(0, np.uint64)], [np.empty(0)]
     for batch in batches:
-        responses = plan.layout.convert(apply_map(batch.table, plan.mapping))
+        responses = plan.layout.convert(apply_map(batch.table, plan.mapping, strict=False))
         row = responses.column("row").to_numpy()
         responses = responses.append_column("origin", origins(batch.name, batch.first_row + row))
         rated = plan.source.rate(responses, plan.settings)

@@ -29,7 +29,7 @@ from margintool.summary import ScoreSummary, quantiles
 from mmpo_core.bradley_terry import probability, solve_gamma
 from mmpo_core.errors import InputError
 from mmpo_core.options import takes_options
-from mmpo_core.pair_file import PairWriter, whole_file
+from mmpo_core.pair_file import PairWriter, publish
 from mmpo_core.schema import SCHEMA_VERSION
 
 
@@ -56,11 +56,11 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
         targets = probability(normalize.apply(normalizer, margins), gamma)
         counts = _counts(found, verdicts, rejects)
         fitted = {"normalizer": asdict(normalizer), **_gamma_facts(options, gamma, targets)}
-        with whole_file(plan.out) as temporary:
-            writer = PairWriter(temporary, _metadata(plan, counts, fitted))
-            second_pass(spill, verdicts, normalizer, gamma, plan, rejects, writer.write, progress)
-            writer.close()
-            rejects.move_to(plan.rejects)
+        writer = PairWriter(folder / "pairs.parquet", _metadata(plan, counts, fitted))
+        second_pass(spill, verdicts, normalizer, gamma, plan, rejects, writer.write, progress)
+        writer.close()
+        rejects.move_to(plan.rejects)
+        publish(folder / "pairs.parquet", plan.out)
     return ScoreSummary(
         out=plan.out,
         rejects=plan.rejects if counts["rejected"] else None,

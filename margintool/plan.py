@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from margintool.layouts import LAYOUTS, Layout, apply_map, detect, parse_map
+from margintool.layouts import LAYOUTS, Layout, apply_map, detect, parse_map, require
 from margintool.normalize import NORMALIZERS
 from margintool.pairing import PAIRINGS
 from margintool.score_options import ScoreOptions
@@ -138,6 +138,7 @@ def _layout(
             f"layout {layout.name} has no scores for source {source.name}; "
             f"layouts that have: {', '.join(fitting)}"
         )
+    require(layout, sample.schema)
     return layout
 
 

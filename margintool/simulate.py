@@ -4,7 +4,7 @@ Read by `margintool demo`; data_cards/simulated.md is its data card. Nothing her
 voted on by people. The model of votes:
 
 1. An answer is ANSWER_WORDS different words of WORDS. Each word multiplies the odds of being
-   preferred by a factor, from 2.72 for the best word to 0.37 for the worst; its worth is the
+   preferred by a factor, from 3 for the best word to 1/3 for the worst; its worth is the
    factor's logarithm, and the answer's quality q is the sum of its words' worths. All of q can be
    read from the text, and nothing else matters: not the prompt, not the order of the words, not
    who answered first.
@@ -48,15 +48,15 @@ _WORDS = (
     "exact clear kind apt vivid sourced funny bold plain short long odd mixed vague rude untrue"
 )
 WORDS = tuple(_WORDS.split())
-WORTHS = np.log(np.linspace(math.e, 1 / math.e, len(WORDS)))
-ANSWER_WORDS = 4
+WORTHS = np.log(np.linspace(3.0, 1 / 3, len(WORDS)))
+ANSWER_WORDS = 3
 
-_QUESTIONS = "why do,how do,when do"
+_QUESTIONS = "do can"
 _NOUNS = "cats dogs cows bees fish owls ants bats frogs pigs hens deer mice eels crabs swans"
 _VERBS = "nap hide sing run eat swim dig jump hunt yawn play wait call rest turn stop"
 PROMPTS = tuple(
     f"{question} {noun} {verb}?"
-    for question, noun, verb in product(_QUESTIONS.split(","), _NOUNS.split(), _VERBS.split())
+    for question, noun, verb in product(_QUESTIONS.split(), _NOUNS.split(), _VERBS.split())
 )
 
 Row = dict[str, Any]

@@ -9,11 +9,20 @@ from typing import Any
 
 _WHERE = {
     "InputError": "mmpo_core.errors",
-    "read_pairs": "mmpo_core.pair_file",
-    "write_pairs": "mmpo_core.pair_file",
+    "LOSSES": "mmpo_core.losses",
+    "MMPOTrainer": "mmpo_core.trainer",
+    "PairCollator": "mmpo_core.collate",
+    "RewardTrainer": "mmpo_core.reward",
+    "encode_pairs": "mmpo_core.encode",
+    "load_policy": "mmpo_core.models",
+    "load_reward_model": "mmpo_core.models",
+    "load_tokenizer": "mmpo_core.models",
     "pair_to_messages": "mmpo_core.schema",
     "probability": "mmpo_core.bradley_terry",
+    "read_pairs": "mmpo_core.pair_file",
     "solve_gamma": "mmpo_core.bradley_terry",
+    "train": "mmpo_core.train",
+    "write_pairs": "mmpo_core.pair_file",
 }
 __all__ = sorted(_WHERE)
 

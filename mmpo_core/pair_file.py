@@ -41,11 +41,16 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        publish(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def publish(finished: Path, target: PathLike) -> None:
+    """Put a finished file in its place: synced to the disk, then renamed in one step."""
+    with finished.open("rb+") as file:
+        os.fsync(file.fileno())
+    finished.replace(target)
 
 
 class PairWriter:

@@ -3,14 +3,13 @@
 Read base.py first (what a layout is), then shp.py (the simplest), then detect.py (the choice).
 """
 
-from margintool.layouts.base import NOT_TEXT, Layout
+from margintool.layouts.base import Layout
 from margintool.layouts.detect import detect, require
 from margintool.layouts.mapping import apply_map, parse_map, wanted_columns
 from margintool.layouts.registry import LAYOUTS
 
 __all__ = [
     "LAYOUTS",
-    "NOT_TEXT",
     "Layout",
     "apply_map",
     "detect",

@@ -11,9 +11,6 @@ from typing import Literal
 
 import pyarrow as pa
 
-NOT_TEXT = "__not_text"
-"""Suffix of the companion column in which storage marks values of X that were not text."""
-
 
 @dataclass(frozen=True)
 class Layout:

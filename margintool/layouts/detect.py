@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from margintool.layouts.base import NOT_TEXT, Layout, found_as, matching
+from margintool.canonical import NOT_TEXT
+from margintool.layouts.base import Layout, found_as, matching
 from margintool.layouts.registry import LAYOUTS
 from mmpo_core.errors import InputError
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool.layouts.base import NOT_TEXT, Layout, matching
+from margintool.canonical import NOT_TEXT
+from margintool.layouts.base import Layout, matching
 from margintool.layouts.registry import LAYOUTS
 from mmpo_core.errors import InputError, nearest
 

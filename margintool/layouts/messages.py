@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool.layouts.base import NOT_TEXT
+from margintool.canonical import NOT_TEXT
 from margintool.layouts.rows import as_array, as_mask, is_text
 from margintool.numbers import Column
 from mmpo_core.schema import HISTORY

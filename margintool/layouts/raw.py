@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool.layouts.base import NOT_TEXT, matching
+from margintool.canonical import NOT_TEXT
+from margintool.layouts.base import matching
 
 
 class Raw:

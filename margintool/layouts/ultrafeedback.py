@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from margintool.canonical import SCORE_CONFLICT
 from margintool.layouts.base import Layout
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, as_array, rating_text, responses_table, sentence
@@ -108,7 +109,7 @@ def _mark_conflicts(
             ": a critique score of 1 may have been stored as 10",
         )
 
-    problems.mark(conflict, "score_conflict", words)
+    problems.mark(conflict, SCORE_CONFLICT, words)
 
 
 def _row_means(columns: list[Floats]) -> Floats:

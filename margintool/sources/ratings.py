@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from margintool.canonical import SCORE_CONFLICT
 from margintool.numbers import to_numbers
 from margintool.sources.base import Floats, Rated, Scored, Settings, Source, first_reason
 from margintool.sources.reading import Reasons, out_of_scale, unreadable
@@ -29,8 +30,11 @@ def rate(responses: pa.Table, settings: Settings) -> Rated:
         ]
         rating = np.mean(np.stack([values for values, _ in read]), axis=0)
         problems = [problem for _, problem in read]
-    own = (responses.column("reason"), responses.column("detail"))
-    reason, detail = first_reason(own, *problems)
+    own = responses.column("reason")
+    if settings.margin != "overall":
+        # An overall rating that contradicts the aspects says nothing against the aspects.
+        own = pc.if_else(pc.equal(own, SCORE_CONFLICT), pa.scalar(None, pa.string()), own)
+    reason, detail = first_reason((own, responses.column("detail")), *problems)
     return Rated(np.where(reason.is_null(), rating, np.nan), reason, detail)
 
 

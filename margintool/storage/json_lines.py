@@ -77,14 +77,15 @@ class BlockParser:
 
     def parse(self, block: bytes) -> pa.Table:
         """Return the records in `block`, with the wanted columns."""
+        newlines = block.count(b"\n")
         table = self._by_arrow(block)
-        if table is None:
+        if table is None or not _is_row_per_line(table, block, newlines):
             table = self._by_python(block)
-        self._line += block.count(b"\n")
+        self._line += newlines
         return _select(table, self._columns)
 
     def _by_arrow(self, block: bytes) -> pa.Table | None:
-        """Return the table, or None where pyarrow refuses the block or reads more than lines."""
+        """Return the block as pyarrow reads it, or None where it refuses."""
         if any(run in block for run in _DEEP):
             return None
         table = None
@@ -92,10 +93,9 @@ class BlockParser:
             table = _parse(block, _ARROW_BLOCK, *self._expected(self._types))
         if table is None:
             table = _infer(block)
-            if table is None:
-                return None
-            self._types = _merge(self._types, table.schema)
-        return table if table.num_rows == _count_lines(block, table.num_rows) else None
+            if table is not None:
+                self._types = _merge(self._types, table.schema)
+        return table
 
     def _expected(self, types: pa.Schema) -> tuple[pa.Schema, str]:
         """Leave unwanted columns unparsed, where that cannot hide a wanted column or field."""
@@ -161,10 +161,13 @@ def _merge(known: pa.Schema | None, found: pa.Schema) -> pa.Schema:
         return found
 
 
-def _count_lines(block: bytes, rows: int) -> int:
-    """Return how many lines are not blank; counted one by one only if they are not `rows`."""
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    return rows if lines == rows else sum(1 for line in block.split(b"\n") if line.strip())
+def _is_row_per_line(table: pa.Table, block: bytes, newlines: int) -> bool:
+    """Whether every line gave one row. pyarrow takes several objects in a line, or `null`."""
+    lines = newlines + (not block.endswith(b"\n"))
+    if lines != table.num_rows:
+        lines = sum(1 for line in block.split(b"\n") if line.strip())
+    may_hold_null = all(column.null_count for column in table.columns) and b"null" in block
+    return lines == int(table.num_rows) and not may_hold_null
 
 
 def _select(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:

@@ -6,13 +6,14 @@ surrogate pair. Nothing is lost: see `MIXED COLUMNS` in `table_of`.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
-NOT_TEXT = "__not_text"
+from margintool.canonical import NOT_TEXT
 
 Record = dict[str, Any]
 
@@ -24,7 +25,8 @@ def table_of(records: Sequence[Record], columns: Sequence[str] | None = None) ->
     text as it is, any other value as its JSON text. A boolean column named `{name}__not_text`
     beside it is true where the JSON value was neither a string nor null. Fields of structs
     follow the same rule. Text that no UTF-8 can hold (half a surrogate pair) is kept as its
-    JSON text and counts as not text. Integers beyond 64 bits make a float64 column.
+    JSON text and counts as not text. Integers beyond 64 bits make a float64 column, as in
+    pyarrow's reader; beyond float64 they are infinite.
 
     Args:
         records: parsed JSON objects.
@@ -69,8 +71,8 @@ def _column(values: list[Any]) -> tuple[pa.Array, pa.Array | None]:
             return _lists(values), None
         if kinds == {dict}:
             return _structs(values), None
-    except (OverflowError, UnicodeEncodeError):
-        pass  # an integer beyond float64, or half a surrogate pair: as JSON text
+    except UnicodeEncodeError:
+        pass  # half a surrogate pair: as JSON text
     texts = [_as_text(value) for value in values]
     return pa.array([text for text, _ in texts], pa.string()), pa.array([odd for _, odd in texts])
 
@@ -81,7 +83,14 @@ def _numbers(values: list[Any], kinds: set[type]) -> pa.Array:
             return pa.array(values, pa.int64())
         except OverflowError:
             pass
-    return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    return pa.array([None if v is None else _float(v) for v in values], pa.float64())
+
+
+def _float(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _lists(values: list[Any]) -> pa.Array:

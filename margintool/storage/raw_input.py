@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from margintool.canonical import NOT_TEXT
 from margintool.storage.files import reading
 from margintool.storage.hub import hub_part
-from margintool.storage.json_values import NOT_TEXT
 from margintool.storage.locate import is_hub_id, local_parts, no_effect, specs_of
 from margintool.storage.stream import BATCH_BYTES, Part, prefetch
 from mmpo_core.errors import InputError

@@ -76,16 +76,29 @@ def test_debug_shows_the_traceback(cli: Cli, tmp_path: Path) -> None:
         cli(*args, "--debug")
 
 
-def test_unexpected_failures_are_one_line_and_status_1(
-    cli: Cli, votes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("failure", "status", "message"),
+    [
+        (OSError(28, "No space left on device"), 2, "the disk is full"),
+        (RuntimeError("a bug"), 1, "failed: RuntimeError: a bug"),
+    ],
+)
+def test_failures_are_one_message(
+    cli: Cli,
+    votes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    status: int,
+    message: str,
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise failure
 
     monkeypatch.setattr("margintool.pipeline.first_pass", fail)
     done = cli("score", "--source", "shp", "--input", votes, "--out", tmp_path / "p.parquet")
-    assert done.status in (1, 2)
-    assert "No space left" in done.err
+    assert done.status == status
+    assert message in done.err
     assert "Traceback" not in done.err
 
 

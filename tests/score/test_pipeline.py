@@ -285,15 +285,47 @@ def test_every_input_row_is_kept_or_rejected(run: Run, votes: list[tuple[int, in
         ({"min_margin": -1.0}, "--min-margin must be >= 0"),
         ({"limit": -1}, "--limit must be >= 0"),
         ({"scale": "1,10"}, "no meaning for source shp"),
-        (
-            {"source": "ratings", "layout": "ratings_long", "scale": "10,1"},
-            "MIN,MAX with MIN < MAX",
-        ),
-        ({"source": "ratings", "layout": "ratings_long", "margin": "mean"}, "no aspect ratings"),
-        ({"source": "ratings", "layout": "ratings_long", "aspects": "a"}, "--aspects needs"),
+        ({"layout": "votes_pair"}, "layout votes_pair misses 'prompt'"),
     ],
 )
 def test_bad_options_are_named(run: Run, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         run([shp_row(9, 2)], **options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": "10,1"}, "MIN,MAX with MIN < MAX"),
+        ({"scale": "1-10"}, "MIN,MAX with MIN < MAX"),
+        ({"margin": "mean"}, "no aspect ratings"),
+        ({"aspects": "helpfulness"}, "--aspects needs --margin mean"),
+    ],
+)
+def test_bad_rating_options_are_named(run: Run, options: dict[str, Any], message: str) -> None:
+    rows = [long_row("x", "a", 3), long_row("x", "b", 8)]
+    with pytest.raises(InputError) as error:
+        run(rows, source="ratings", **options)
+    assert message in str(error.value)
+
+
+def ultrafeedback(overall: float, aspects: str) -> dict[str, Any]:
+    names = ("instruction_following", "honesty", "truthfulness", "helpfulness")
+    return {
+        "model": "m",
+        "response": f"answer {overall} {aspects}",
+        "annotations": {name: {"Rating": aspects} for name in names},
+        "overall_score": overall,
+    }
+
+
+def test_a_ten_that_was_a_one_is_rejected_unless_the_overall_score_is_not_used(run: Run) -> None:
+    """UltraFeedback stored a critique score of 1 as 10 in about 2,000 rows."""
+    completions = [ultrafeedback(10, "1"), ultrafeedback(8, "4"), ultrafeedback(6, "3")]
+    rows = [{"instruction": "Why?", "completions": completions}]
+    summary, pairs, _ = run(rows, source="ratings", pairing="best-worst")
+    assert summary.rejected == {"score_conflict": 1}
+    assert (pairs[0]["score_chosen"], pairs[0]["score_rejected"]) == (8, 6)
+    _, pairs, _ = run(rows, source="ratings", pairing="best-worst", margin="mean")
+    assert (pairs[0]["score_chosen"], pairs[0]["score_rejected"]) == (4, 1)
