@@ -28,14 +28,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of values in (K,) bins between (K + 1,) edges; zeros are counted apart.
+    """Counts of the values of a column; zeros are counted apart.
 
-    The last bin is closed and reaches to the maximum, however far out that is.
+    counts: (K,), of K bins between (K + 1,) edges, the last one closed and reaching to the
+    maximum, however far out that is; or, where a column has few different values, as ratings
+    give, of (K,) values, and edges are empty.
     """
 
     column: str
     zeros: int
     edges: list[float]
+    values: list[float]
     counts: list[int]
 
 

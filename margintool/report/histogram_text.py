@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.text import Text
 
 from margintool.report.facts import Histogram
-from margintool.report.words import count
+from margintool.report.words import count, number
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 LEAST_WIDTH = 10
 
 
 def histogram_lines(found: Histogram, console: Console) -> Text:
-    """Draw one line per bin: its range, the count, a bar. Zeros have their own line."""
-    labels = _ranges(found.edges)
+    """Draw one line per value or bin: which, the count, a bar. Zeros have their own line."""
+    labels = [number(value) for value in found.values] or _ranges(found.edges)
     counts = list(found.counts)
     if found.zeros:
         labels, counts = ["0 (ties)", *labels], [found.zeros, *counts]

@@ -35,28 +35,26 @@ def quantiles(values: "Floats | Ints") -> Quantiles:
 
 
 def histogram(column: str, values: Floats, bins: int = BINS) -> Histogram | None:
-    """Count the finite values in `bins` bins of equal width, zeros apart.
+    """Count the finite values, zeros apart: by value, or in bins if they are more than `bins`.
 
-    The bins reach to the 99% quantile of the positive values, and the last one on to the
-    maximum, so that one outlier does not push everything into the first bin. None where there
-    is no finite value.
+    The bins are of equal width and reach to the 99% quantile of the values that are not 0, and
+    the last one on to the maximum, so that one outlier does not push everything into the first
+    bin. None where there is no finite value.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
         return None
     rest = finite[finite != 0]
     zeros = int(finite.size - rest.size)
-    if not rest.size:
-        return Histogram(column, zeros, [], [])
-    low, high = min(0.0, float(rest.min())), float(np.percentile(rest, 99))
-    if not low < high:
-        low, high = float(rest.min()), float(rest.max())
-    edges = np.linspace(low, high, bins + 1)
+    distinct, counts = np.unique(rest, return_counts=True)
+    if distinct.size <= bins:
+        return Histogram(column, zeros, [], distinct.tolist(), counts.tolist())
+    edges = np.linspace(min(0.0, rest.min()), np.percentile(rest, 99), bins + 1)
+    edges[-1] = rest.max()
     if not np.all(np.diff(edges) > 0):
-        return Histogram(column, zeros, [low, float(rest.max())], [int(rest.size)])
-    edges[-1] = max(high, float(rest.max()))
+        edges = np.array([rest.min(), rest.max()])
     counts, _ = np.histogram(rest, edges)
-    return Histogram(column, zeros, edges.tolist(), counts.tolist())
+    return Histogram(column, zeros, edges.tolist(), [], counts.tolist())
 
 
 def length_bias(unit: str, margin: Floats, chosen: Ints, rejected: Ints) -> LengthBias:

@@ -127,6 +127,9 @@ def _length(axes: Any, report: PairReport, found: Scan) -> None:
         _density(axes, x[inside], y[inside])
     axes.axvline(0, color=GREY, lw=1)
     axes.set(xlim=(-1.05 * reach, 1.05 * reach))
+    low = min(0.0, float(y.min()))
+    # A fifth is left free above the points, for the words.
+    axes.set(ylim=(low - 0.06 * (top - low), top + 0.2 * (top - low)))
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none"}
     axes.text(
         0.99, 0.98, _bias_words(report), ha="right", va="top", bbox=box, transform=axes.transAxes

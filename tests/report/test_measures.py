@@ -45,6 +45,14 @@ def test_histogram_counts_zeros_apart_and_keeps_an_outlier_in_the_last_bin() -> 
     assert sum(found.counts) == 101
 
 
+def test_histogram_of_few_different_values_counts_each() -> None:
+    """Ratings give such margins; bins between them would all be empty."""
+    found = histogram("margin", np.array([0.0, 2.0, 1.0, 2.0, np.nan]))
+    assert found is not None
+    assert (found.zeros, found.edges) == (1, [])
+    assert (found.values, found.counts) == ([1.0, 2.0], [1, 2])
+
+
 @pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.0], [1e-320, 2e-320], [1.0, 1 + 2**-52]])
 def test_histogram_holds_every_value_whatever_their_spread(values: list[float]) -> None:
     found = histogram("margin", np.array(values))
@@ -57,7 +65,15 @@ def test_histogram_loses_no_value(values: list[float]) -> None:
     found = histogram("margin", np.array(values))
     assert found is not None
     assert found.zeros + sum(found.counts) == len(values)
-    assert found.edges == sorted(found.edges)
+    assert found.edges == sorted(set(found.edges))
+
+
+def test_histogram_of_values_too_close_for_bins_loses_none() -> None:
+    """25 neighbouring floats above 1, and 25 below -1e300: no 20 bins fit between any two."""
+    values = 1 + np.arange(25) * 2.0**-52
+    found = histogram("margin", np.concatenate([values, [-1e300]]))
+    assert found is not None
+    assert sum(found.counts) == 26
 
 
 def test_length_bias_leaves_ties_out() -> None:

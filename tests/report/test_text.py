@@ -109,7 +109,7 @@ def test_unknown_metadata_is_shown_as_it_is(broken_file: Callable[..., Path]) ->
 
 def test_bars_are_in_proportion() -> None:
     """Width 39: label 10, count 2, so bars have 39 - 10 - 2 - 6 = 21 cells; 5 of 10 is 10.5."""
-    found = Histogram("margin", 10, [0.0, 1.0, 2.0], [5, 0])
+    found = Histogram("margin", 10, [0.0, 1.0, 2.0], [], [5, 0])
     lines = histogram_lines(found, Console(width=39, file=io.StringIO())).plain.splitlines()
     assert lines[0].count("█") == 21
     assert lines[1].endswith("█" * 10 + "▌")
@@ -117,7 +117,7 @@ def test_bars_are_in_proportion() -> None:
 
 
 def test_a_single_pair_in_a_bin_is_never_invisible() -> None:
-    found = Histogram("margin", 0, [0.0, 1.0, 2.0], [1_000_000, 1])
+    found = Histogram("margin", 0, [0.0, 1.0, 2.0], [], [1_000_000, 1])
     lines = histogram_lines(found, Console(width=60, file=io.StringIO())).plain.splitlines()
     assert lines[1].endswith("▏")
 
