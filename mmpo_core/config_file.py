@@ -62,7 +62,7 @@ def read_config(path: Path, options_class: type) -> dict[str, Any]:
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
-        raise InputError(f"{path}: expected lines of `key: value`, found a {root.id}")
+        raise InputError(f"{path}: expected lines of `key: value`, found something else")
     hints = get_type_hints(options_class)
     values: dict[str, Any] = {}
     for key_node, value_node in root.value:

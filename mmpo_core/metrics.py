@@ -11,7 +11,9 @@ import torch
 Tensor = torch.Tensor
 
 
-def pair_metrics(chosen_rewards: Tensor, rejected_rewards: Tensor, target: Tensor) -> dict[str, Tensor]:
+def pair_metrics(
+    chosen_rewards: Tensor, rejected_rewards: Tensor, target: Tensor
+) -> dict[str, Tensor]:
     """Return metric name -> (B,) values, without gradient.
 
     Args:

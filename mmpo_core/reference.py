@@ -35,8 +35,9 @@ def add_reference_logps(
         bf16: compute under bfloat16 autocast, as the training that follows.
     """
     by_length = pairs.lengths.argsort(kind="stable")
-    loader = DataLoader(
-        pairs, batch_size=batch_size, sampler=by_length.tolist(), collate_fn=collator
+    dataset: Any = pairs
+    loader: DataLoader[Any] = DataLoader(
+        dataset, batch_size=batch_size, sampler=by_length.tolist(), collate_fn=collator
     )
     bar = tqdm(loader, desc="reference log-probs", disable=not sys.stderr.isatty(), leave=False)
     was_training = model.training

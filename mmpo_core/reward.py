@@ -21,7 +21,11 @@ class RewardTrainer(PairTrainer):
         self, model: Any, inputs: Batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return (B,) losses, and metric name -> (B,) values."""
-        output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        output = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            use_cache=False,
+        )
         # (2B, 1) -> (2B,): a column against the (B,) targets would broadcast to (B, B)
         rewards = at_least_float32(output.logits.squeeze(-1))
         chosen, rejected = rewards.chunk(2)

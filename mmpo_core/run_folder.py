@@ -134,6 +134,14 @@ def is_whole(checkpoint: Path) -> bool:
     return len(archives) > 2 and bool(weights) and all(map(zipfile.is_zipfile, archives))
 
 
+def drop_last_checkpoint(folder: Path, step: int) -> None:
+    """Remove the checkpoint of the last step: a finished run's folder holds the same weights.
+
+    Those of earlier steps stay.
+    """
+    shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+
+
 def clear(folder: Path) -> None:
     """Remove an earlier run's files; anything else in the folder stays."""
     for pattern in _MADE_HERE:

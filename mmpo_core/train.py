@@ -97,7 +97,7 @@ def says_how_to_resume(options: TrainOptions) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         checkpoint = last_checkpoint(options.folder)
         if checkpoint:
-            logger.warning("interrupted. The same command with --resume goes on from %s", checkpoint)
+            logger.warning("interrupted. The same command with --resume goes on: %s", checkpoint)
         else:
             logger.warning(
                 "interrupted before the first checkpoint (--save-steps %d). The same command with "
@@ -111,7 +111,13 @@ def finish(
     options: TrainOptions, trainer: Any, record: dict[str, Any], seconds: float
 ) -> TrainResult:
     """Write model, tokenizer, history and plot, and at last run.json as "finished"."""
-    from mmpo_core.run_folder import RUN_FILE, publish, write_history, write_json
+    from mmpo_core.run_folder import (
+        RUN_FILE,
+        drop_last_checkpoint,
+        publish,
+        write_history,
+        write_json,
+    )
     from mmpo_core.run_record import device_name, finite
     from mmpo_core.train_plot import plot_history
 
@@ -129,6 +135,7 @@ def finish(
         title = f"{options.model}, {options.objective}, {options.loss}"
         plot_history(history, options.folder / "train.png", title)
         write_json(options.folder / RUN_FILE, record)
+        drop_last_checkpoint(options.folder, record["steps"])
     return TrainResult(
         options.folder, trainer.state.global_step, record["metrics"], history, record
     )

@@ -94,4 +94,4 @@ def held_out_rows(prompts: pa.ChunkedArray, share: float, seed: int) -> pa.Array
 def mean_one(weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return weights over their mean: relative evidence, with the loss's scale unchanged."""
     values = np.asarray(weights, dtype=np.float64)
-    return values / values.mean()
+    return np.asarray(values / values.mean())

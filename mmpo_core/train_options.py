@@ -156,6 +156,8 @@ def checked_options(options: TrainOptions) -> TrainOptions:
             f"max_prompt_length ({options.max_prompt_length}) must be below max_length "
             f"({options.max_length}), or no answer fits"
         )
+    if options.eval_steps and options.eval_pairs is None and options.eval_split == 0:
+        raise InputError("eval_steps: nothing is held out to evaluate on. Give an eval_split")
     if options.eval_pairs is not None and options.eval_split != _DEFAULTS["eval_split"]:
         raise InputError("eval_pairs and eval_split both say what to evaluate on: give one of them")
     return options

@@ -1,5 +1,6 @@
 """The parts of a run: encoded pairs, the model it starts from, its trainer. Read by train.py."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 from mmpo_core.collate import PairCollator
 from mmpo_core.encode import encode_pairs
 from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.errors import InputError
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.reference import add_reference_logps, check_same_vocabulary
 from mmpo_core.reward import RewardTrainer
@@ -15,6 +17,8 @@ from mmpo_core.train_data import PairTables, mean_one
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
+
+logger = logging.getLogger("mmpo_core.train")
 
 Splits = dict[str, EncodedPairs]
 
@@ -24,21 +28,26 @@ def encode_tables(options: TrainOptions, tables: PairTables) -> tuple[Any, Split
     tokenizer = load_tokenizer(
         options.model, trust_remote_code=options.trust_remote_code, revision=options.revision
     )
-    pairs = {"train": _encode(options, tables.train, tokenizer)}
+    pairs = {"train": _encode(options, "train", tables.train, tokenizer)}
     if tables.evaluation is not None:
-        pairs["eval"] = _encode(options, tables.evaluation, tokenizer)
+        pairs["eval"] = _encode(options, "eval", tables.evaluation, tokenizer)
     return tokenizer, pairs
 
 
-def _encode(options: TrainOptions, table: pa.Table, tokenizer: Any) -> EncodedPairs:
+def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -> EncodedPairs:
     """Encode pairs, with the columns target and weight."""
-    encoded = encode_pairs(
-        table,
-        tokenizer,
-        max_length=options.max_length,
-        max_prompt_length=options.max_prompt_length,
-        overlong=options.overlong,
-    )
+    try:
+        encoded = encode_pairs(
+            table,
+            tokenizer,
+            max_length=options.max_length,
+            max_prompt_length=options.max_prompt_length,
+            overlong=options.overlong,
+        )
+    except InputError as error:
+        raise InputError(f"{name} pairs: {error}") from error
+    for line in encoded.report.lines():
+        logger.info("%s: %s", name, line)
     weight = table["weight"].to_numpy()[encoded.row]
     return encoded.with_columns(
         target=table["p_chosen"].to_numpy()[encoded.row],

@@ -31,7 +31,11 @@ class PairTrainer(Trainer):  # type: ignore[misc]
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        config = kwargs["model"].config
+        use_cache = config.use_cache
         super().__init__(**kwargs, callbacks=[LogLastStep()])
+        # Trainer turns the cache off in the config that is saved; pair_losses turns it off itself
+        config.use_cache = use_cache
         # compute_loss divides by the number of pairs itself: Trainer must not divide again
         self.model_accepts_loss_kwargs = True
         self._train_means = PairMeans()
@@ -62,7 +66,8 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         weighted = (losses * inputs["weight"]).sum()
         pairs = len(losses) if num_items_in_batch is None else num_items_in_batch
         # gradients are averaged over processes, and pairs counts those of all of them
-        return weighted * self.accelerator.num_processes / pairs
+        share: Tensor = weighted * self.accelerator.num_processes / pairs
+        return share
 
     def prediction_step(
         self,
@@ -99,8 +104,8 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
                 raise InputError(
-                    f"the loss became {logs['loss']} by step {self.state.global_step}. Lower lr, or "
-                    "compute in float32"
+                    f"the loss became {logs['loss']} by step {self.state.global_step}. Lower lr, "
+                    "or compute in float32"
                 )
             logs = {**logs, **self._train_means.take(self._sum_over_processes)}
         super().log(logs, start_time)
@@ -151,9 +156,7 @@ class MMPOTrainer(PairTrainer):
         if self.loss.length_normalised:
             tokens = [chosen_tokens, rejected_tokens] * 2
             logps = [total / count for total, count in zip(logps, tokens, strict=True)]
-        losses = self.loss.function(
-            *logps, inputs["target"], beta=self.beta, **self.loss_options
-        )
+        losses = self.loss.function(*logps, inputs["target"], beta=self.beta, **self.loss_options)
         return losses, values
 
 

@@ -28,6 +28,7 @@ def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
         InputError: for batch sizes that do not divide, an unknown key, or a value that
             transformers refuses.
     """
+    import torch
     from transformers import TrainingArguments
 
     devices = int(os.environ.get("WORLD_SIZE", "1"))
@@ -61,6 +62,7 @@ def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
         "seed": options.seed,
         "data_seed": options.seed,
         "use_cpu": options.device == "cpu",
+        "dataloader_pin_memory": options.device != "cpu" and torch.accelerator.is_available(),
         **read_settings(options.set),
     }
     try:

@@ -59,14 +59,7 @@ def _task(arguments: Mapping[str, Any]) -> str:
 
 def _counts(report: Mapping[str, Any]) -> str:
     dropped = sum(report["dropped"].values())
-    parts = [f"{report['kept']:,}"]
-    if dropped:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report["dropped"].items())
-        parts.append(f"{dropped:,} dropped ({reasons})")
-    for key, words in (("prompts_cut", "prompts cut"), ("completions_cut", "with answers cut")):
-        if report[key]:
-            parts.append(f"{report[key]:,} {words}")
-    return ", ".join(parts)
+    return f"{report['kept']:,}" + (f" ({dropped:,} dropped, see above)" if dropped else "")
 
 
 def _numbers(metrics: Mapping[str, float], prefix: str) -> str:
@@ -96,6 +89,6 @@ def print_losses() -> None:
     console.print(table)
     console.print(
         "\nh = beta * [(log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected))]"
-        "\np = sigma(gamma * margin), the pair's target. Reward models: h = r(chosen) - r(rejected),"
-        "\nloss mmpo.",
+        "\np = sigma(gamma * margin), the pair's target"
+        "\nReward models: h = r(chosen) - r(rejected), loss mmpo"
     )

@@ -21,7 +21,8 @@ def test_sums_equal_a_loop_over_tokens_and_lengths_count_eos():
     pairs, model = id_pairs(5), small_policy(0).eval()
     with torch.no_grad():
         sums, lengths = completion_logps(model, IdCollator()(pairs))
-        rows = [(p["prompt_ids"], p[side]) for side in ("chosen_ids", "rejected_ids") for p in pairs]
+        sides = ("chosen_ids", "rejected_ids")
+        rows = [(pair["prompt_ids"], pair[side]) for side in sides for pair in pairs]
         expected = [by_loop(model, prompt + answer, len(prompt)) for prompt, answer in rows]
     assert sums.tolist() == pytest.approx(expected, rel=1e-5)
     assert lengths.tolist() == [len(answer) for _, answer in rows]

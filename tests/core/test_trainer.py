@@ -156,9 +156,7 @@ def test_evaluation_means_are_over_pairs_with_an_uneven_last_batch(
 
 
 @KINDS
-def test_training_means_are_over_pairs_under_accumulation(
-    kind: type[PairTrainer], tmp_path: Path
-):
+def test_training_means_are_over_pairs_under_accumulation(kind: type[PairTrainer], tmp_path: Path):
     """One optimizer step over micro-batches of 2, 2 and 1 pairs, at lr 0."""
     pairs = pairs_with_targets(5)
     trainer = make(kind, tmp_path, pairs, gradient_accumulation_steps=3)

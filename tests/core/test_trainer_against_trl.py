@@ -43,7 +43,14 @@ def assert_equal(ours: tuple[float, torch.Tensor], theirs: tuple[float, torch.Te
 
 
 def trl_arguments(make: Callable[..., Any], folder: Path, **more: Any) -> Any:
-    return make(output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, activation_checkpointing=False, **more)
+    return make(
+        output_dir=str(folder),
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        activation_checkpointing=False,
+        **more,
+    )
 
 
 def our_arguments(folder: Path) -> TrainingArguments:
@@ -59,9 +66,7 @@ def our_arguments(folder: Path) -> TrainingArguments:
 @pytest.mark.parametrize("beta", [0.1, 0.5])
 def test_policy_losses_equal_trl(ours: str, theirs: str, p: float, beta: float, tmp_path: Path):
     reference = small_policy(2).eval()
-    arguments = trl_arguments(
-        trl.DPOConfig, tmp_path, loss_type=[theirs], beta=beta
-    )
+    arguments = trl_arguments(trl.DPOConfig, tmp_path, loss_type=[theirs], beta=beta)
     trl_trainer = trl.DPOTrainer(
         model=small_policy(1),
         ref_model=reference,
@@ -70,9 +75,7 @@ def test_policy_losses_equal_trl(ours: str, theirs: str, p: float, beta: float, 
         processing_class=small_tokenizer(),
     )
     trl_batch = trl_trainer.data_collator(PAIRS)
-    trainer = MMPOTrainer(
-        loss=ours, beta=beta, model=small_policy(1), args=our_arguments(tmp_path)
-    )
+    trainer = MMPOTrainer(loss=ours, beta=beta, model=small_policy(1), args=our_arguments(tmp_path))
     batch = IdCollator()(PAIRS)
     with torch.no_grad():
         logps, _ = completion_logps(reference, batch)

@@ -1,0 +1,94 @@
+"""`margintool train` and `margintool losses` as typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmpo_core.losses import LOSSES
+from mmpo_core.pair_file import write_pairs
+from tests.core.pair_tables import METADATA, pair_table
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([1.0] * 6), path, METADATA)
+    return path
+
+
+def test_trains_and_says_what_came_of_it(
+    cli: Cli, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The command of the README; without --out the model lands in runs/MODEL-OBJECTIVE."""
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "run.yaml"
+    config.write_text("objective: reward\nmax_length: 64\nlr: 1e-3\nbatch_size: 2\n")
+    result = cli(
+        "train", "pairs.parquet", "--model", "tiny", "--config", config, "--batch-size", 3,
+        "--set", "adam_beta2=0.98", "--set", "adam_epsilon=1e-7", "--device", "cpu",
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    folder = tmp_path / "runs" / "tiny-reward"
+    record = json.loads((folder / "run.json").read_text())
+    assert record["arguments"]["batch_size"] == 3
+    assert record["arguments"]["lr"] == 1e-3
+    assert record["arguments"]["set"] == ["adam_beta2=0.98", "adam_epsilon=1e-7"]
+    for text in ("2 steps", "held out", "runs/tiny-reward", "AutoModelForSequenceClassification"):
+        assert text in result.out
+    assert "step 2/2" in result.err
+    assert "5 of 5 pairs encoded" in result.err
+    assert "Warning" not in result.err
+    assert "%|" not in result.err  # no bar where there is no terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "tiny", "--gamma", "-1"], "gamma must be a number >= 0"),
+        (["--model", "tiny", "--preset", "gemma-7"], "unknown preset 'gemma-7'"),
+        (["--model", "tiny", "--set", "adam_beta3=1"], "Did you mean 'adam_beta"),
+        (["--model", "tiny", "--config", "no.yaml"], "no.yaml: no such configuration file"),
+        ([], "nothing says model: give --model"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(
+    arguments: list[str], message: str, cli: Cli, pairs: Path, tmp_path: Path
+):
+    result = cli("train", pairs, *arguments, "--out", tmp_path / "out")
+    assert result.status == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+def test_unknown_choice_is_refused_with_the_choices(cli: Cli, pairs: Path):
+    result = cli("train", pairs, "--model", "tiny", "--loss", "dop")
+    assert result.status == 2
+    assert "dpo" in result.err
+
+
+def test_losses_are_listed_with_equation_and_source(cli: Cli):
+    result = cli("losses")
+    assert result.status == 0
+    for name, loss in LOSSES.items():
+        assert name in result.out
+        assert loss.source.split(",")[0] in result.out
+    assert "logsigmoid(h)" in result.out
+
+
+def test_help_of_train_imports_no_torch(tmp_path: Path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, margintool.cli as c\n"
+        "assert c.run(['train', '--help']) == 0\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--margin-column" in done.stdout

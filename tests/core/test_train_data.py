@@ -1,0 +1,72 @@
+"""Targets and the split by prompts."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import write_pairs
+from mmpo_core.train_data import held_out_rows, load_tables, mean_one
+from mmpo_core.train_options import TrainOptions
+from mmpo_core.training_args import micro_batch_size
+from tests.core.pair_tables import METADATA, pair_table
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=2, max_size=60),
+    st.floats(0.01, 0.6),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_prompt_is_on_both_sides(numbers: list[int], share: float, seed: int):
+    prompts = pa.chunked_array([[f"prompt {n}" for n in numbers]])
+    distinct = len(set(numbers))
+    if max(1, round(share * distinct)) >= distinct:
+        with pytest.raises(InputError, match="leaves none to train on"):
+            held_out_rows(prompts, share, seed)
+        return
+    held = np.asarray(held_out_rows(prompts, share, seed))
+    sides = [{n for n, out in zip(numbers, held, strict=True) if out == side} for side in (0, 1)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == max(1, round(share * distinct))
+
+
+def test_split_depends_on_the_seed_alone():
+    prompts = pa.chunked_array([[f"prompt {n}" for n in range(40)]])
+    once, again, other = (held_out_rows(prompts, 0.2, seed) for seed in (1, 1, 2))
+    assert once == again
+    assert once != other
+
+
+def test_limit_takes_the_first_pairs(tmp_path: Path):
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([1.0, 2.0, 3.0, 4.0]), path, METADATA)
+    tables = load_tables(TrainOptions(pairs=path, model="tiny", limit=3, eval_split=0.0))
+    assert tables.train["margin"].to_pylist() == [1.0, 2.0, 3.0]
+    assert tables.evaluation is None
+    assert tables.metadata == METADATA
+
+
+def test_weights_keep_their_ratios_and_average_one():
+    """1, 2, 3 over their mean 2."""
+    assert mean_one([1, 2, 3]).tolist() == [0.5, 1.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "micro"), [(64, 1, 8), (4, 1, 4), (10, 1, 5), (7, 1, 7), (22, 2, 1)]
+)
+def test_micro_batch_is_the_largest_divisor_up_to_eight(batch: int, devices: int, micro: int):
+    """22 pairs on 2 devices: 11 on each, and 11 has no divisor from 2 to 8."""
+    options = TrainOptions(pairs=Path("p"), model="m", batch_size=batch)
+    assert micro_batch_size(options, devices) == micro
+
+
+def test_a_batch_must_divide_over_the_devices():
+    options = TrainOptions(pairs=Path("p"), model="m", batch_size=6, micro_batch_size=2)
+    with pytest.raises(InputError, match="6 is not divisible by 4 devices"):
+        micro_batch_size(options, 4)
+    with pytest.raises(InputError, match=r"\(3 on each of 2 devices\) is not divisible"):
+        micro_batch_size(options, 2)

@@ -1,0 +1,149 @@
+"""Each way to ask for the impossible has its own error, before any model is loaded."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from transformers import AutoTokenizer
+
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import write_pairs
+from mmpo_core.schema import METADATA_KEY
+from mmpo_core.train import train
+from tests.core.pair_tables import METADATA, pair_file, pair_table
+
+BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"loss": "dop"}, r"loss: 'dop' is not one of mmpo, .* Did you mean 'dpo'\?"),
+    ({"objective": "rewards"}, "Did you mean 'reward'"),
+    ({"gamma": -1.0}, "gamma must be a number >= 0, got -1"),
+    ({"gamma": math.nan}, "gamma must be a number >= 0, got nan"),
+    ({"gamma": "much"}, "gamma: expected a number, got 'much'"),
+    ({"beta": 0.0}, "beta must be a number > 0, got 0"),
+    ({"lr": -1e-3}, "lr must be a number >= 0"),
+    ({"lr": math.inf}, "lr must be a number >= 0, got inf"),
+    ({"epochs": 0.0}, "epochs must be a number > 0"),
+    ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+    ({"batch_size": 2.5}, "batch_size: expected a whole number, got 2.5"),
+    ({"batch_size": 6, "micro_batch_size": 4}, "batch_size 6 is not divisible by micro_batch_size"),
+    ({"eval_split": 1.0}, "eval_split must be a share >= 0 and < 1"),
+    ({"eval_split": 0.99}, r"eval_split 0.99 of 12 prompts leaves none to train on"),
+    ({"eval_pairs": Path("x"), "eval_split": 0.2}, "eval_pairs and eval_split both"),
+    ({"eval_pairs": Path("no.parquet")}, "no.parquet: no such file"),
+    ({"eval_split": 0.0, "eval_steps": 5}, "eval_steps: nothing is held out"),
+    ({"margin_column": "margin_raw"}, "margin_raw needs a gamma"),
+    ({"label_smoothing": 0.1}, "label_smoothing is for loss cdpo"),
+    ({"objective": "reward", "loss": "dpo"}, "loss 'dpo' is for policies.*gamma inf"),
+    ({"objective": "reward", "beta": 0.5}, "beta is for policies"),
+    ({"objective": "reward", "reference": "tiny"}, "reference is for policies"),
+    ({"resume": True, "overwrite": True}, "give one of them"),
+    ({"max_prompt_length": 64}, "max_prompt_length .64. must be below max_length"),
+    ({"optimizer": "adamm"}, "transformers refuses these options.*adamm"),
+    ({"report_to": "wandbb"}, "report_to 'wandbb': unknown, or its package is not installed"),
+    ({"set": ("adam_beta3=1",)}, "no such field. Did you mean 'adam_beta"),
+    ({"set": ("adam_beta2",)}, "expected KEY=VALUE"),
+    ({"set": ("output_dir=x",)}, "the run sets this itself"),
+    ({"set": ("adam_beta2=[",)}, "not a value in YAML"),
+    ({"set": ("adam_beta2={a: 1}", "logging_steps=abc")}, "transformers refuses"),
+    ({"model": "no/such-model"}, "no/such-model"),
+    ({"max_length": 3}, "train pairs: "),
+    ({"overlong": "error", "max_length": 20}, "train pairs: .*pair-"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
+def test_bad_options_are_named(options: dict[str, Any], message: str, tmp_path: Path):
+    given: dict[str, Any] = {"model": "tiny", "max_length": 64, "device": "cpu"}
+    with pytest.raises(InputError, match=message):
+        train(pairs=pair_file(tmp_path), out=tmp_path / "out", **(given | options))
+    assert not (tmp_path / "out").exists()
+
+
+def bad_file(folder: Path, kind: str) -> Path:
+    path = folder / "pairs.parquet"
+    table = pair_table([1.0, 2.0])
+    metadata = METADATA
+    if kind == "no file":
+        return path
+    if kind == "text":
+        path.write_text("prompt,chosen\n")
+        return path
+    if kind == "missing column":
+        table = table.drop_columns(["p_chosen"])
+    if kind == "nan":
+        index = table.schema.get_field_index("margin")
+        table = table.set_column(index, table.schema.field("margin"), [[1.0, math.nan]])
+    if kind == "empty":
+        table = table.slice(0, 0)
+    if kind == "newer":
+        metadata = METADATA | {"schema_version": 99}
+    packed = {METADATA_KEY: json.dumps(metadata).encode()}
+    pq.write_table(table.replace_schema_metadata(packed), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("no file", "no such file"),
+        ("text", "not a Parquet file"),
+        ("missing column", "column 'p_chosen' is missing"),
+        ("nan", "column 'margin' is nan in row 1"),
+        ("empty", "holds no pairs"),
+        ("newer", "schema version 99"),
+    ],
+)
+def test_bad_pair_files_are_named(kind: str, message: str, tmp_path: Path):
+    path = bad_file(tmp_path, kind)
+    with pytest.raises(InputError, match=message):
+        train(pairs=path, model="tiny", out=tmp_path / "out")
+
+
+def test_a_file_of_one_prompt_cannot_be_split(tmp_path: Path):
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([1.0, 2.0], prompts=["same", "same"]), path, METADATA)
+    with pytest.raises(InputError, match=r"of 1 prompt leaves none .* eval_split 0"):
+        train(pairs=path, model="tiny", out=tmp_path / "out")
+
+
+def test_a_reference_with_another_vocabulary_is_refused(tmp_path: Path, micro_model: Path):
+    other = tmp_path / "other"
+    tokenizer = AutoTokenizer.from_pretrained(micro_model)
+    tokenizer.add_tokens(["<new>"])
+    shutil.copytree(micro_model, other)
+    tokenizer.save_pretrained(other)
+    with pytest.raises(InputError, match="another vocabulary"):
+        train(
+            pairs=pair_file(tmp_path),
+            model=str(micro_model),
+            reference=str(other),
+            out=tmp_path / "out",
+            max_length=64,
+            device="cpu",
+        )
+
+
+def test_out_that_is_a_file_is_refused(tmp_path: Path):
+    out = tmp_path / "out"
+    out.write_text("")
+    with pytest.raises(InputError, match="is a file; out must be a folder"):
+        train(pairs=pair_file(tmp_path), model="tiny", out=out)
+
+
+def test_files_that_are_no_run_are_left_alone(tmp_path: Path, micro_model: Path):
+    """--overwrite clears an earlier run, and nothing else that stands in the folder."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    given: dict[str, Any] = {"model": str(micro_model), "objective": "reward", "device": "cpu"}
+    for overwrite in (False, True):
+        train(pairs=pair_file(tmp_path), out=out, overwrite=overwrite, max_length=64, **given)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_train_takes_no_unknown_keyword(tmp_path: Path):
+    with pytest.raises(TypeError, match="learning_rate"):
+        train(pairs=tmp_path, model="tiny", learning_rate=1e-3)
