@@ -54,13 +54,20 @@ def make_rows(rows: int, first: int, rng: np.random.Generator, pool: pa.Array) -
     )
 
 
-def write_input(folder: Path, rows: int) -> tuple[Path, Path, Path]:
+def run_make(folder: str, rows: str) -> None:
     """Write the rows as Parquet, a tenth of them as Parquet, and all as JSON Lines."""
+    write_input(*input_files(Path(folder)), int(rows))
+
+
+def input_files(folder: Path) -> tuple[Path, Path, Path]:
+    return folder / "rows.parquet", folder / "tenth.parquet", folder / "rows.jsonl"
+
+
+def write_input(whole: Path, tenth: Path, lines: Path, rows: int) -> None:
     rng = np.random.default_rng(0)
     letters, lengths = list("etaoinshrdlu"), rng.integers(2, 10, 4000)
     words = np.array(["".join(rng.choice(letters, n)) for n in lengths])
     pool = pa.array([" ".join(rng.choice(words, 62)) for _ in range(20_000)])
-    whole, tenth, lines = (folder / n for n in ("rows.parquet", "tenth.parquet", "rows.jsonl"))
     schema = make_rows(3, 0, rng, pool).schema
     with pq.ParquetWriter(whole, schema) as writer, lines.open("w") as text:
         for first in range(0, rows, BLOCK):
@@ -75,7 +82,6 @@ def write_input(folder: Path, rows: int) -> tuple[Path, Path, Path]:
             left -= min(left, batch.num_rows)
             if not left:
                 break
-    return whole, tenth, lines
 
 
 def run_pyarrow(source: str, out: str) -> None:
@@ -117,11 +123,15 @@ def run_map(source: str, out: str) -> None:
     data.to_parquet(out)
 
 
-JOBS = {"pyarrow": run_pyarrow, "score": run_score, "map": run_map}
+JOBS = {"make": run_make, "pyarrow": run_pyarrow, "score": run_score, "map": run_map}
 
 
-def measure(job: str, source: Path, out: Path) -> dict[str, float]:
-    """Run one job in a fresh interpreter; return its seconds (imports included) and peak MB."""
+def measure(job: str, source: Path, out: Path | int) -> dict[str, float]:
+    """Run one job in a fresh interpreter; return its seconds (imports included) and peak MB.
+
+    The peak that the system reports for a child is never below what its parent held when it was
+    started, so this process stays small: the input is made by a job too.
+    """
     command = [sys.executable, __file__, "--job", job, str(source), str(out)]
     started = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -150,7 +160,8 @@ def main() -> None:
 
 
 def benchmark(folder: Path, rows: int, repeat: int) -> dict:
-    whole, tenth, lines = write_input(folder, rows)
+    measure("make", folder, rows)
+    whole, tenth, lines = input_files(folder)
     sizes = {"rows": rows, "jsonl_gb": lines.stat().st_size / 1e9}
     out = folder / "out.parquet"
     runs: dict[str, list[dict[str, float]]] = {"pyarrow": [], "score": []}

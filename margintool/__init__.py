@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmpo_core.errors import InputError
     from mmpo_core.pair_file import read_metadata, read_pairs, write_pairs
     from mmpo_core.schema import pair_to_messages
+    from mmpo_core.train import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "read_metadata",
     "read_pairs",
     "score",
+    "train",
     "write_pairs",
 ]
 
@@ -32,6 +34,7 @@ _WHERE = {
     "read_metadata": "mmpo_core.pair_file",
     "read_pairs": "mmpo_core.pair_file",
     "score": "margintool.pipeline",
+    "train": "mmpo_core.train",
     "write_pairs": "mmpo_core.pair_file",
 }
 

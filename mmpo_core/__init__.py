@@ -21,7 +21,6 @@ _WHERE = {
     "probability": "mmpo_core.bradley_terry",
     "read_pairs": "mmpo_core.pair_file",
     "solve_gamma": "mmpo_core.bradley_terry",
-    "train": "mmpo_core.train",
     "write_pairs": "mmpo_core.pair_file",
 }
 __all__ = sorted(_WHERE)

@@ -89,7 +89,7 @@ def _parameter_info(
     text = text + _default_note(field)
     if field.name in positional:
         return typer.Argument(help=text, show_default=False)
-    metavar = "FLOAT|auto" if _is_number_or_word(hint) else None
+    metavar = "<float|auto>" if _is_number_or_word(hint) else "<str>" if _repeats(hint) else None
     return typer.Option(help=text, show_default=False, metavar=metavar)
 
 

@@ -1,0 +1,126 @@
+"""The documentation is whole and true: generated pages, help texts, and the README as written."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+import margintool
+import mmpo_core
+from margintool.cli import COMMANDS, app
+from tests.conftest import ROOT
+from tests.score.conftest import shp_row
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_an_example_and_described_options(name: str) -> None:
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    assert f"Example: margintool {name}" in command.help
+    assert all(getattr(parameter, "help", "") for parameter in command.params)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_stands_in_the_readme_or_the_generated_page(name: str) -> None:
+    assert f"margintool {name}" in README + (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+
+
+def code_lines(section: str) -> Iterator[str]:
+    """The indented command lines of one README section, comments cut."""
+    body = README.split(f"## {section}\n")[1].split("\n## ")[0]
+    for line in body.splitlines():
+        if line.startswith("    "):
+            yield line.split("  #")[0].strip()
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = list(code_lines("Two commands"))
+    assert commands == ["make demo", "make test"]
+    for command in commands:
+        assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand-ins for what the hub holds: SHP rows and a small model. Returns what was asked for."""
+    import datasets
+    import huggingface_hub
+
+    from mmpo_core import models
+
+    asked: list[str] = []
+
+    def load_dataset(path: str, *_: Any, **__: Any) -> Any:
+        asked.append(path)
+        rows = [shp_row(2 + i, 2 + i % 3, 3 * i) for i in range(12)]
+        return datasets.Dataset.from_list(rows).to_iterable_dataset()
+
+    commit = SimpleNamespace(sha="0" * 40)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: commit)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setitem(models.MODELS, "mistral-7b", models.MODELS["tiny"])
+    return asked
+
+
+def test_the_main_job_runs_as_written(
+    cli: Callable[..., Any], hub: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word in an empty folder; only what the hub sends is replaced."""
+    monkeypatch.chdir(tmp_path)
+    for line in code_lines("The main job"):
+        words = shlex.split(line)
+        if words[0] == "margintool":
+            done = cli(*words[1:])
+            assert done.status == 0, f"{line}\n{done.err}"
+        elif words[0] == "python":
+            assert subprocess.run([sys.executable, *words[1:]], check=True).returncode == 0
+        else:
+            assert line == "pip install -c constraints.txt ."
+    assert hub == ["stanfordnlp/SHP"]
+    assert (tmp_path / "margins.png").stat().st_size > 10_000
+    assert list(tmp_path.glob("runs/*/model.safetensors"))
+
+
+def test_the_python_example_runs_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gzip
+    import json
+
+    monkeypatch.chdir(tmp_path)
+    with gzip.open("votes.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(shp_row(2 + i, 2, 3 * i)) + "\n" for i in range(5))
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    assert len(names["pairs"]) == 5
+    assert names["data"][0]["chosen"][0]["role"] == "assistant"
+
+
+@pytest.mark.parametrize("package", [margintool, mmpo_core])
+def test_every_public_name_is_there_and_documented(package: Any) -> None:
+    for name in package.__all__:
+        assert getattr(package, name).__doc__
+
+
+def test_the_versions_agree() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{margintool.__version__}"' in project
+    assert f"## {margintool.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
