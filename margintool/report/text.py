@@ -158,7 +158,7 @@ def _columns(report: PairReport) -> Table:
 def _grid(*titles: str) -> Table:
     """Return an empty table; a title that starts with > is right-aligned."""
     gap = 2 if len(titles) < 8 else 1
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="dim")
     for title in titles:
         right = title.startswith(">")
         table.add_column(

@@ -13,6 +13,7 @@ from margintool.report.histogram_text import histogram_lines
 from margintool.report.inspecting import inspect_pairs
 from margintool.report.text import print_report
 from margintool.report.words import number, share, visible
+from mmpo_core.schema import PAIR_SCHEMA
 
 
 def shown(path: Path, width: int = 80, encoding: str = "utf-8", **options: Any) -> str:
@@ -50,6 +51,13 @@ def test_breaches_are_listed(broken_file: Callable[..., Path]) -> None:
     assert "broken in 2 ways" in text
     assert "column 'weight' is missing" in text
     assert "column 'margin' is -2.0 in row 2, expected a finite number >= 0" in text
+
+
+def test_columns_are_whole_in_80_characters(pair_file: Path) -> None:
+    text = shown(pair_file)
+    for name in PAIR_SCHEMA.names:
+        assert f"  {name} " in text
+    assert "list<struct<role: string, content: string>>" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
