@@ -11,10 +11,12 @@ import pyarrow.csv as pc
 from margintool.storage.columns import check_unique, check_wanted
 from margintool.storage.files import ByteSource, InputFile
 from margintool.storage.json_errors import not_utf8
-from margintool.storage.stream import BATCH_BYTES, Chunk
+from margintool.storage.stream import Chunk, regroup
 from mmpo_core.errors import InputError
 
-LONGEST_ROW = BATCH_BYTES  # pyarrow parses whole blocks: no row may be longer
+# pyarrow parses whole blocks, and reads up to 32 of them ahead. So the blocks are small, and
+# only where a row is longer than one is the file read again in longer ones.
+BLOCKS = (1 << 20, 16 << 20, 64 << 20)
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -29,7 +31,27 @@ def read_delimited(
         InputError: no header, an empty or repeated column name, a row with too many or too few
             values, a quote that is never closed, text that is not UTF-8; with the row.
     """
-    block = max(batch_bytes, LONGEST_ROW)
+    rows = done = 0
+    for block in BLOCKS:
+        try:
+            for table, position in regroup(_read(file, columns, block), batch_bytes):
+                rows += table.num_rows
+                if rows > done:
+                    yield Chunk(table.slice(max(0, table.num_rows - (rows - done))), position)
+                    done = rows
+            return
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error):
+                raise _explained(file, error) from error
+            rows = 0
+    raise InputError(
+        f'{file.name}: a row is longer than {BLOCKS[-1] >> 20} MB, or a quote (") is opened and '
+        "never closed"
+    )
+
+
+def _read(file: InputFile, columns: Sequence[str] | None, block: int) -> Iterator[Chunk]:
+    """Yield all rows. Raises pyarrow's error where a row is longer than `block` bytes."""
     names = _header(file, block)
     check_wanted(file.name, columns, names)
     wanted = names if columns is None else list(columns)
@@ -43,12 +65,9 @@ def read_delimited(
     )
     last = None
     with file.open() as source:
-        try:
-            for batch in _open(file, source, block, convert):
-                last = batch if batch.num_rows else last
-                yield Chunk(pa.Table.from_batches([batch]).select(wanted), source.position)
-        except pa.ArrowInvalid as error:
-            raise _explained(file, error) from error
+        for batch in _open(file, source, block, convert):
+            last = batch if batch.num_rows else last
+            yield Chunk(pa.Table.from_batches([batch]).select(wanted), source.position)
         if last is not None and _ends_in_quotes(last, source):
             raise InputError(
                 f'{file.name}: a quote (") is opened and never closed, so that the last value '
@@ -68,10 +87,7 @@ def _open(file: InputFile, source: ByteSource, block: int, convert: pc.ConvertOp
 def _header(file: InputFile, block: int) -> list[str]:
     """Return the column names, checked."""
     with file.open() as source:
-        try:
-            names: list[str] = _open(file, source, block, pc.ConvertOptions()).schema.names
-        except pa.ArrowInvalid as error:
-            raise _explained(file, error) from error
+        names: list[str] = _open(file, source, block, pc.ConvertOptions()).schema.names
     if "" in names:
         raise InputError(
             f"{file.name}: column {names.index('') + 1} of the header has no name. The first row "
@@ -89,11 +105,6 @@ def _ends_in_quotes(last: pa.RecordBatch, source: ByteSource) -> bool:
 
 def _explained(file: InputFile, error: pa.ArrowInvalid) -> InputError:
     """Return what is wrong and in which row, which pyarrow's streaming reader cannot tell."""
-    if "straddling" in str(error):
-        return InputError(
-            f'{file.name}: a row is longer than {LONGEST_ROW >> 20} MB, or a quote (") is '
-            "opened and never closed"
-        )
     if "Empty CSV" in str(error):
         return InputError(f"{file.name}: no rows; expected a header row and rows below it")
     with file.open() as source:

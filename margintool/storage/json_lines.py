@@ -10,9 +10,10 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.json as pj
 
+from margintool.canonical import NOT_TEXT
 from margintool.storage.files import ByteSource, InputFile
 from margintool.storage.json_errors import decode_line
-from margintool.storage.json_values import NOT_TEXT, table_of
+from margintool.storage.json_values import table_of
 from margintool.storage.stream import Chunk, prefetch
 from mmpo_core.errors import InputError
 

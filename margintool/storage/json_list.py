@@ -119,8 +119,10 @@ class ListScanner:
     def _record(self, number: int) -> Record:
         if not self._next_char():
             raise self._error("the list breaks off")
-        line = self._line_at(self._at)
         value = self._value()
+        if isinstance(value, dict):
+            return value
+        line = self._line_at(self._at)  # counts: too slow to do for every record
         return must_be_object(value, f"{self._name}, record {number} (line {line})")
 
     def _value(self) -> object:
