@@ -66,6 +66,7 @@ def train(options: TrainOptions) -> TrainResult:
         model = load_start(options, tokenizer)
         trainer = build_trainer(options, arguments, model, tokenizer, pairs)
         record = start_record(options, tables, pairs)
+        record["resumed_from"] = checkpoint and checkpoint.name
         open_folder(options, trainer, record)
         with says_how_to_resume(options):
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))

@@ -28,14 +28,35 @@ def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
         InputError: for batch sizes that do not divide, an unknown key, or a value that
             transformers refuses.
     """
-    import torch
     from transformers import TrainingArguments
 
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    micro = micro_batch_size(options, devices)
-    fields: dict[str, Any] = {
+    fields = {
         "output_dir": str(options.folder),
         "remove_unused_columns": False,
+        **_learning(options),
+        **_bookkeeping(options),
+        "eval_strategy": "steps" if evaluates and options.eval_steps else "no",
+        **read_settings(options.set),
+    }
+    try:
+        arguments = TrainingArguments(**fields)
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        raise InputError(f"transformers refuses these options: {error}") from error
+    # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
+    # are chosen, B..2B-1 rejected. `torchrun` or `accelerate launch` runs one process per GPU.
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _learning(options: TrainOptions) -> dict[str, Any]:
+    """Return the fields that decide what is learnt."""
+    import torch
+
+    on_cpu = options.device == "cpu" or not torch.accelerator.is_available()
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = micro_batch_size(options, devices)
+    return {
         "per_device_train_batch_size": micro,
         "per_device_eval_batch_size": micro,
         "gradient_accumulation_steps": options.batch_size // (micro * devices),
@@ -49,31 +70,26 @@ def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
         "optim": options.optimizer,
         "bf16": options.bf16,
         _checkpointing_field(): options.gradient_checkpointing,
+        "seed": options.seed,
+        "data_seed": options.seed,
+        "use_cpu": on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+    }
+
+
+def _bookkeeping(options: TrainOptions) -> dict[str, Any]:
+    """Return the fields that decide what is shown and kept."""
+    return {
         "logging_steps": options.logging_steps,
         "logging_first_step": True,
         # a NaN loss must show, not be replaced by the mean of earlier ones
         "logging_nan_inf_filter": False,
-        "eval_strategy": "steps" if evaluates and options.eval_steps else "no",
         "eval_steps": options.eval_steps,
         "save_steps": options.save_steps,
         "save_total_limit": options.save_total_limit,
         "report_to": reporting(options.report_to),
         "disable_tqdm": not sys.stderr.isatty(),
-        "seed": options.seed,
-        "data_seed": options.seed,
-        "use_cpu": options.device == "cpu",
-        "dataloader_pin_memory": options.device != "cpu" and torch.accelerator.is_available(),
-        **read_settings(options.set),
     }
-    try:
-        arguments = TrainingArguments(**fields)
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        raise InputError(f"transformers refuses these options: {error}") from error
-    # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
-    # are chosen, B..2B-1 rejected. `torchrun` or `accelerate launch` runs one process per GPU.
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1
-    return arguments
 
 
 def _checkpointing_field() -> str:

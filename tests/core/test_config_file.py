@@ -121,5 +121,7 @@ def test_presets_are_the_published_recipes():
 
 
 def test_unknown_preset_is_named_with_the_nearest():
-    with pytest.raises(InputError, match="unknown preset 'gemma-7b'. Did you mean 'gemma-7b-shp'"):
+    with pytest.raises(
+        InputError, match="unknown preset 'gemma-7b'\\. Did you mean 'gemma-7b-shp'"
+    ):
         preset_options("gemma-7b")

@@ -87,6 +87,7 @@ def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     expected, found = weights(unbroken.folder), weights(resumed.folder)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert resumed.record["resumed_from"] == f"checkpoint-{4 if micro_batch == 9 else 6}"
     losses = [[e["loss"] for e in r.history if "loss" in e] for r in (unbroken, resumed)]
     assert losses[0] == losses[1]
 

@@ -1,0 +1,46 @@
+"""Two processes learn what one learns: the same loss, metrics and weights at every step."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmpo_core.pair_file import write_pairs
+from tests.core.pair_tables import METADATA, pair_table
+
+SCRIPT = """
+import sys
+from mmpo_core.train import train
+pairs, model, out = sys.argv[1:]
+train(pairs=pairs, model=model, out=out, lr=1e-2, batch_size=4, micro_batch_size=1, epochs=2,
+      eval_split=0.25, logging_steps=1, max_length=96, device="cpu")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path, micro_model: Path):
+    """11 pairs to train on: the last step has 3, which two processes cannot share evenly."""
+    pairs, script = tmp_path / "pairs.parquet", tmp_path / "run.py"
+    write_pairs(pair_table([0.3 * i for i in range(14)]), pairs, METADATA)
+    script.write_text(SCRIPT)
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    for name, prefix in (("one", []), ("two", launcher)):
+        command = [sys.executable, *prefix, str(script), str(pairs), str(micro_model)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        subprocess.run([*command, str(tmp_path / name)], check=True, env=environment)
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "log_history.jsonl").open()]
+        for name in ("one", "two")
+    )
+    for ours, theirs in zip(one, two, strict=True):
+        for key in ours.keys() - {"grad_norm"}:
+            if "runtime" not in key and "per_second" not in key and key != "total_flos":
+                assert theirs[key] == pytest.approx(ours[key], rel=1e-4, abs=1e-4), key
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for name, value in weights[0].items():
+        assert torch.allclose(weights[1][name], value, atol=1e-4), name
