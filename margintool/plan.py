@@ -38,7 +38,7 @@ class Plan:
         if self.settings.scale is None:
             return None
         low, high = self.settings.scale
-        width = high if "overall_preference" in self.layout.required else high - low
+        width = high if self.layout.gives_gap else high - low
         return width if width < float("inf") else None
 
 

@@ -26,6 +26,7 @@ class Layout:
         convert: raw table -> canonical table. Pure and batch-invariant: f(concat(parts)) equals
             concat(f(parts)), but for RESPONSES.row, which counts from the start of the batch.
         scale: bounds of the overall rating; None if not known.
+        gives_gap: whether a row has one signed gap, within `scale`, instead of two scores.
         aspect_scale: bounds of the aspect ratings; None if there are none.
         aspects: names of the fields in RESPONSES.aspects.
         aliases: other names under which a required column is found.
@@ -43,6 +44,7 @@ class Layout:
     optional: Mapping[str, str]
     convert: Callable[[pa.Table], pa.Table]
     scale: tuple[float, float] | None = None
+    gives_gap: bool = False
     aspect_scale: tuple[float, float] | None = None
     aspects: tuple[str, ...] = ()
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

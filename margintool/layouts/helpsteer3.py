@@ -56,5 +56,6 @@ LAYOUT = Layout(
     },
     optional={},
     convert=convert,
+    gives_gap=True,
     scale=(-3.0, 3.0),
 )

@@ -329,3 +329,17 @@ def test_a_ten_that_was_a_one_is_rejected_unless_the_overall_score_is_not_used(r
     assert (pairs[0]["score_chosen"], pairs[0]["score_rejected"]) == (8, 6)
     _, pairs, _ = run(rows, source="ratings", pairing="best-worst", margin="mean")
     assert (pairs[0]["score_chosen"], pairs[0]["score_rejected"]) == (4, 1)
+
+
+def test_range_of_a_given_gap_is_its_largest_value(run: Run) -> None:
+    """HelpSteer3's preference runs from -3 to 3: a gap of 2 is 2 / 3, not 2 / 6."""
+    row = {
+        "context": [{"role": "user", "content": "Why?"}],
+        "response1": "first",
+        "response2": "second",
+        "overall_preference": 2,
+    }
+    _, pairs, _ = run([row], source="ratings", normalize="range", gamma=1.0)
+    assert pairs[0]["margin"] == pytest.approx(2 / 3)
+    assert pairs[0]["chosen"] == "second"
+    assert pairs[0]["score_chosen"] is None
