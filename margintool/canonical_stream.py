@@ -64,7 +64,7 @@ def _paired(
     for rows in _chunks(alone):
         rejects.add(spill.gather(rows), SINGLE)
     first, second = pair_rows(plan.options.pairing, group, rating, plan.options.seed)
-    yield CanonicalBatch(_no_pairs(spill), rows_read)
+    yield CanonicalBatch(_no_pairs(), rows_read)
     for start in range(0, len(first), PAIRS_AT_ONCE):
         some = slice(start, start + PAIRS_AT_ONCE)
         yield CanonicalBatch(_pair_table(spill.gather(first[some]), spill.gather(second[some])), 0)
@@ -121,13 +121,13 @@ def _pair_table(first: pa.Table, second: pa.Table) -> pa.Table:
         "detail": pc.if_else(same, "both answers are the same text", nothing),
         "origin": pc.if_else(same_origin, first.column("origin"), both),
     }
-    assert columns.keys() >= PAIR_TYPES.keys()
     return pa.table(columns)
 
 
-def _no_pairs(spill: Spill) -> pa.Table:
-    nobody = spill.gather(np.empty(0, np.int64))
-    return _pair_table(nobody, nobody)
+def _no_pairs() -> pa.Table:
+    """Return an empty canonical table: it carries the rows read where no pair is made."""
+    columns = {name: pa.array([], kind or pa.float64()) for name, kind in PAIR_TYPES.items()}
+    return pa.table({**columns, "origin": pa.array([], pa.string())})
 
 
 def _chunks(rows: Rows) -> Iterator[Rows]:

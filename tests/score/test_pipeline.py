@@ -343,3 +343,16 @@ def test_range_of_a_given_gap_is_its_largest_value(run: Run) -> None:
     assert pairs[0]["margin"] == pytest.approx(2 / 3)
     assert pairs[0]["chosen"] == "second"
     assert pairs[0]["score_chosen"] is None
+
+
+@pytest.mark.parametrize("source", ["shp", "ratings"])
+def test_limit_zero_reads_nothing_and_says_so(run: Run, source: str) -> None:
+    rows = {"shp": [shp_row(9, 2)], "ratings": [long_row("x", "a", 1), long_row("x", "b", 2)]}
+    with pytest.raises(InputError, match="no rows"):
+        run(rows[source], source=source, limit=0)
+
+
+def test_responses_that_are_all_unusable_are_an_error_with_their_reasons(run: Run) -> None:
+    rows = [long_row("x", "a", None), long_row("x", "b", "N/A")]
+    with pytest.raises(InputError, match="rating_missing 1, rating_not_a_number 1"):
+        run(rows, source="ratings")
