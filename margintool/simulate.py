@@ -12,7 +12,7 @@ voted on by people. The model of votes:
        p_true_A = sigma(q_A - q_B).
 3. N voters vote independently, so A gets k ~ Binomial(N, p_true_A) of the N votes. N is
    log-normal (a heavy tail, as on Reddit: most pairs have few votes, some have hundreds), at
-   least 3, at most 2001, and odd.
+   least 5, at most 2001, and odd.
 4. A score is votes + 1: on Reddit every comment starts with its author's own upvote. The log
    ratio of scores is then finite, and sigma(ln(score_A / score_B)) = (k + 1) / (N + 2) is
    Laplace's estimate of p_true_A: on average (N p + 1) / (N + 2), drawn a little towards 1/2
@@ -44,20 +44,19 @@ from mmpo_core.pair_file import whole_file
 
 # From the best word to the worst. The length of a word says nothing about its worth, so longer
 # answers are not better ones.
-_WORDS = (
-    "exact clear kind apt vivid sourced funny bold plain short long odd mixed vague rude untrue"
-)
+_WORDS = "apt kind neat fun deep bold fair long odd flat dull lazy rude off"
 WORDS = tuple(_WORDS.split())
 WORTHS = np.log(np.linspace(3.0, 1 / 3, len(WORDS)))
 ANSWER_WORDS = 3
 
-_QUESTIONS = "do can"
-_NOUNS = "cats dogs cows bees fish owls ants bats frogs pigs hens deer mice eels crabs swans"
-_VERBS = "nap hide sing run eat swim dig jump hunt yawn play wait call rest turn stop"
-PROMPTS = tuple(
-    f"{question} {noun} {verb}?"
-    for question, noun, verb in product(_QUESTIONS.split(), _NOUNS.split(), _VERBS.split())
+_NOUNS = (
+    "cats dogs cows bees fish owls ants bats frogs pigs hens deer mice eels crabs swans "
+    "moths goats foxes wasps ducks seals bears hares"
 )
+_VERBS = (
+    "nap hide sing run eat swim dig jump hunt yawn play wait call rest turn stop fly climb sit dive"
+)
+PROMPTS = tuple(f"{noun} {verb}?" for noun, verb in product(_NOUNS.split(), _VERBS.split()))
 
 Row = dict[str, Any]
 Answers = npt.NDArray[np.int64]
@@ -77,12 +76,12 @@ class SimulationOptions:
         seed: Of everything drawn.
     """
 
-    train_prompts: int = 240
+    train_prompts: int = 400
     train_answers: int = 3
     heldout_prompts: int = 60
     heldout_answers: int = 5
-    voters: float = 15.0
-    spread: float = 1.0
+    voters: float = 20.0
+    spread: float = 1.2
     seed: int = 0
 
 
@@ -165,7 +164,7 @@ def _votes(
 ) -> dict[str, int | float]:
     """Return the columns about votes: an odd number of voters, plus each author's own upvote."""
     drawn = options.voters * math.exp(options.spread * rng.standard_normal())
-    voters = int(min(max(drawn, 3.0), 2000.0)) | 1
+    voters = int(min(max(drawn, 5.0), 2001.0)) | 1
     votes_a = int(rng.binomial(voters, p_true))
     score_a, score_b = votes_a + 1, voters - votes_a + 1
     return {
