@@ -60,8 +60,8 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
     negative = ((votes_a < 0) | (votes_b < 0)) & (settings.margin not in READS_NEGATIVE)
     reason, detail = first_reason(
         (pairs.column("reason"), pairs.column("detail")),
-        unreadable("votes", "votes of the first answer", pairs.column("score_a"), unusable_a),
-        unreadable("votes", "votes of the second answer", pairs.column("score_b"), unusable_b),
+        unreadable("votes", "vote count of the first answer", pairs.column("score_a"), unusable_a),
+        unreadable("votes", "vote count of the second answer", pairs.column("score_b"), unusable_b),
         mark(
             negative,
             "votes_negative",
