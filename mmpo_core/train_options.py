@@ -35,7 +35,7 @@ class TrainOptions:
         label_smoothing: share of labels taken to be wrong, for loss cdpo; 0.1 if not given
         use_weights: weigh pairs by the file's weight over its mean
         reference: reference model; the model before training if not given
-        lr: peak learning rate; tiny wants about 1e-3
+        lr: peak learning rate; tiny wants 3e-4 to 1e-3
         epochs: passes over the pairs
         max_steps: stop after this many optimizer steps, whatever the epochs
         batch_size: pairs per optimizer step

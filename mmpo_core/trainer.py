@@ -6,7 +6,6 @@ Read next: losses.py, logprobs.py; reward.py for reward models; train.py, which 
 """
 
 import math
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,7 +32,8 @@ class PairTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         config = kwargs["model"].config
         use_cache = config.use_cache
-        super().__init__(**kwargs, callbacks=[LogLastStep()])
+        callbacks = [LogLastStep(), *(kwargs.pop("callbacks", None) or [])]
+        super().__init__(**kwargs, callbacks=callbacks)
         # Trainer turns the cache off in the config that is saved; pair_losses turns it off itself
         config.use_cache = use_cache
         # compute_loss divides by the number of pairs itself: Trainer must not divide again
@@ -41,9 +41,9 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         self._train_means = PairMeans()
         self._eval_means = PairMeans()
 
-    @abstractmethod
     def pair_losses(self, model: Any, inputs: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return (B,) losses, and metric name -> (B,) values."""
+        """Return (B,) losses, and metric name -> (B,) values. Subclasses say how."""
+        raise NotImplementedError
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device

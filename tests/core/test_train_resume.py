@@ -68,8 +68,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("objective", ["policy", "reward"])
-@pytest.mark.parametrize("micro_batch", [9, 12])
+@pytest.mark.parametrize(("objective", "micro_batch"), [("policy", 9), ("reward", 12)])
 def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     objective: str, micro_batch: int, start: Start, interrupt: Callable[[int], None]
 ):

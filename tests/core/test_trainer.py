@@ -206,9 +206,9 @@ def test_learnt_reward_gap_approaches_gamma_times_margin(tmp_path: Path):
         tmp_path,
         pairs,
         per_device_train_batch_size=4,
-        learning_rate=1e-2,
-        num_train_epochs=300,
-        logging_steps=300,
+        learning_rate=2e-2,
+        num_train_epochs=120,
+        logging_steps=120,
     )
     trainer.train()
     batch = IdCollator()(pairs)
