@@ -56,11 +56,11 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
         targets = probability(normalize.apply(normalizer, margins), gamma)
         counts = _counts(found, verdicts, rejects)
         fitted = {"normalizer": asdict(normalizer), **_gamma_facts(options, gamma, targets)}
-        writer = PairWriter(folder / "pairs.parquet", _metadata(plan, counts, fitted))
-        second_pass(spill, verdicts, normalizer, gamma, plan, rejects, writer.write, progress)
-        writer.close()
+        metadata, made = _metadata(plan, counts, fitted), folder / "pairs.parquet"
+        with PairWriter(made, metadata, name=plan.out) as writer:
+            second_pass(spill, verdicts, normalizer, gamma, plan, rejects, writer.write, progress)
         rejects.move_to(plan.rejects)
-        publish(folder / "pairs.parquet", plan.out)
+        publish(made, plan.out)
     return ScoreSummary(
         out=plan.out,
         rejects=plan.rejects if counts["rejected"] else None,

@@ -1,26 +1,24 @@
-"""Reading and writing whole pair files under the contract of schema.py, validated both ways."""
+"""Reading and writing whole pair files under the contract, validated both ways.
 
-import json
+What is checked stands in checks.py and file_metadata.py; inspect reports the same breaches.
+"""
+
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmpo_core.checks import column_breaches, id_breaches, refuse, row_breaches
+from mmpo_core.conform import conform, frame_to_table
 from mmpo_core.errors import InputError
-from mmpo_core.schema import (
-    METADATA_KEY,
-    PAIR_SCHEMA,
-    ContractError,
-    check_columns,
-    check_metadata,
-    check_unique_ids,
-    check_values,
-    pair_to_messages,
-)
+from mmpo_core.file_metadata import pack_metadata, recorded_gamma, unpack_metadata
+from mmpo_core.schema import METADATA_KEY, PAIR_SCHEMA, pair_to_messages
 
 if TYPE_CHECKING:
     import datasets
@@ -35,13 +33,28 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On any exception the temporary file is removed and `path` is as it was before.
+
+    Raises:
+        InputError: if `path` is a folder, its folder cannot be made or written to, or the disk
+            is full.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        if target.is_dir():
+            raise InputError(f"{target}: is a folder. Give the name of a file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        problem = f"{error.strerror}: {error.filename}"
+        raise InputError(f"{target}: cannot be written ({problem})") from error
     try:
         yield temporary
         publish(temporary, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"{target}: cannot be written, the disk is full") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,16 +69,30 @@ def publish(finished: Path, target: PathLike) -> None:
 class PairWriter:
     """Writes pair batches to one Parquet file, each batch checked against the contract.
 
-    pair_ids must be unique over the file: `score` removes duplicates before it writes, and
-    `write_pairs` checks; a streaming writer cannot.
+    A context manager: where an exception ends it, the file is closed and removed. pair_ids must
+    be unique over the file: `score` removes duplicates before it writes, and `write_pairs`
+    checks; a streaming writer cannot.
     """
 
-    def __init__(self, path: PathLike, metadata: Mapping[str, Any]) -> None:
-        check_metadata(metadata, str(path))
-        packed = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
-        self._path = str(path)
+    def __init__(
+        self, path: PathLike, metadata: Mapping[str, Any], *, name: PathLike | None = None
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            path: where to write.
+            metadata: see pack_metadata.
+            name: what to call the file in messages; `path` if not given.
+
+        Raises:
+            ContractError: if the metadata breaks the contract.
+        """
+        self._path = Path(path)
+        self._name = str(path if name is None else name)
+        packed = pack_metadata(metadata, self._name)
+        self._gamma = recorded_gamma(unpack_metadata(packed)[0])
         self._rows = 0
-        self._schema = PAIR_SCHEMA.with_metadata({METADATA_KEY: packed.encode()})
+        self._schema = PAIR_SCHEMA.with_metadata({METADATA_KEY: packed})
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
@@ -74,16 +101,36 @@ class PairWriter:
             write_statistics=["margin_raw", "margin", "p_chosen", "weight"],
         )
 
+    def __enter__(self) -> "PairWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except (OSError, pa.ArrowException):
+            # What ended the writing is the error to report, not that the footer failed after it.
+            if kind is None:
+                raise
+        finally:
+            if kind is not None:
+                self._path.unlink(missing_ok=True)
+
     def write(self, table: pa.Table) -> None:
-        """Append pairs. table: the contract's columns.
+        """Append pairs. table: the contract's columns; others are left out.
 
         Raises:
-            ContractError: if a value breaks the contract.
+            ContractError: if a column or a value breaks the contract.
         """
-        check_columns(table.schema, self._path)
-        check_values(table, self._path, self._rows)
+        refuse(column_breaches(table.schema), self._name)
+        table = conform(table.select(PAIR_SCHEMA.names))
+        refuse(row_breaches(table, self._rows, self._gamma), self._name)
         self._rows += table.num_rows
-        self._writer.write_table(table.select(PAIR_SCHEMA.names).cast(self._schema))
+        self._writer.write_table(table.cast(self._schema))
 
     def close(self) -> None:
         """Write the Parquet footer."""
@@ -95,46 +142,77 @@ def write_pairs(
 ) -> None:
     """Write a whole pair file at once: complete and valid, or not at all.
 
+    What `read_pairs` gave, filtered or changed, can be written with what `read_metadata` gave:
+
+        pairs = read_pairs("pairs.parquet")
+        write_pairs(pairs[pairs.margin > 1], "clear.parquet", read_metadata("pairs.parquet"))
+
+    Args:
+        table: the contract's columns, as an Arrow table or a data frame; others are left out.
+        path: file to write; folders on the way are made.
+        metadata: at least {"schema_version": 1}; with `gamma`, p_chosen must be
+            sigma(gamma * margin), see mmpo_core.probability.
+
     Raises:
         ContractError: if the table or the metadata breaks the contract.
+        InputError: if `path` is a folder or cannot be written, or `table` is neither form.
     """
-    if not isinstance(table, pa.Table):
-        table = pa.Table.from_pandas(table, schema=PAIR_SCHEMA, preserve_index=False)
-    check_columns(table.schema, str(path))
-    check_unique_ids(table.column("pair_id"), str(path))
-    with whole_file(path) as temporary:
-        writer = PairWriter(temporary, metadata)
+    table = _as_table(table, str(path))
+    refuse(column_breaches(table.schema), str(path))
+    table = conform(table)
+    with whole_file(path) as temporary, PairWriter(temporary, metadata, name=path) as writer:
         writer.write(table)
-        writer.close()
+        refuse(id_breaches(table.column("pair_id")), str(path))
+
+
+def _as_table(table: Any, where: str) -> pa.Table:
+    if isinstance(table, pa.Table):
+        return table
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        return frame_to_table(table, where)
+    raise InputError(
+        f"{where}: pairs must be a pyarrow.Table or a pandas.DataFrame, not {type(table).__name__}"
+    )
 
 
 def open_parquet(path: PathLike) -> pq.ParquetFile:
     """Open a Parquet file, or raise InputError saying what the file is instead."""
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder. A pair file is made by `margintool score`")
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file. A pair file is made by `margintool score`")
     try:
         return pq.ParquetFile(path)
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
+
+
+@contextmanager
+def damage_named(path: PathLike) -> Iterator[None]:
+    """Turn what Arrow raises while it reads a damaged file into an InputError."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: damaged Parquet file ({error})") from error
 
 
 def read_metadata(path: PathLike) -> dict[str, Any]:
     """Return a pair file's metadata: schema and tool version, source, normaliser, gamma, counts.
 
     Raises:
-        ContractError: if the file has none, or one of a newer schema.
+        ContractError: if the file has none, or one that is not JSON or of a newer schema.
     """
     with open_parquet(path) as file:
-        packed = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
-    if packed is None:
-        raise ContractError(
-            f"{path}: no margintool metadata. A pair file is made by `margintool score`; "
-            "write your own with mmpo_core.write_pairs"
-        )
-    metadata: dict[str, Any] = json.loads(packed)
-    check_metadata(metadata, str(path))
+        return _metadata(file, path)
+
+
+def _metadata(file: pq.ParquetFile, path: PathLike) -> dict[str, Any]:
+    metadata, breaches = unpack_metadata((file.schema_arrow.metadata or {}).get(METADATA_KEY))
+    refuse(breaches, str(path))
     return metadata
 
 
@@ -144,15 +222,14 @@ def read_table(path: PathLike) -> pa.Table:
     Raises:
         ContractError: naming the column and the first bad row.
     """
-    read_metadata(path)
     with open_parquet(path) as file:
-        check_columns(file.schema_arrow, str(path))
-        try:
+        gamma = recorded_gamma(_metadata(file, path))
+        refuse(column_breaches(file.schema_arrow), str(path))
+        with damage_named(path):
             table = file.read()
-        except OSError as error:
-            raise InputError(f"{path}: damaged Parquet file ({error})") from error
-    check_values(table, str(path))
-    check_unique_ids(table.column("pair_id"), str(path))
+    table = conform(table)
+    refuse(row_breaches(table, gamma=gamma), str(path))
+    refuse(id_breaches(table.column("pair_id")), str(path))
     return table
 
 

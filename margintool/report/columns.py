@@ -3,7 +3,7 @@
 Read by scan.py. Nothing is repaired in the file; what had to be mended is reported as a breach.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,84 +11,46 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmpo_core.schema import PAIR_SCHEMA, Breach
+from mmpo_core.conform import conform_column
+from mmpo_core.schema import HISTORY, PAIR_SCHEMA
 
 Ints = npt.NDArray[np.int64]
 
+BYTES_OF_HISTORY = pa.list_(pa.struct([pa.field(f.name, pa.binary()) for f in HISTORY.value_type]))
 
-def contract_columns(batch: pa.RecordBatch) -> pa.Table:
-    """Return those columns of the contract that `batch` has and that can be read as such.
 
-    Types are cast to the contract's; a column that cannot be cast is left out. The order of the
-    fields within a message does not matter.
+def contract_columns(table: pa.Table) -> pa.Table:
+    """Return those columns of the contract that `table` has and that can be read as such.
+
+    Types are cast to the contract's; a column that cannot be cast is left out.
     """
-    columns: dict[str, pa.Array] = {}
+    columns: dict[str, pa.ChunkedArray] = {}
     for field in PAIR_SCHEMA:
-        if batch.schema.names.count(field.name) != 1:
+        if table.column_names.count(field.name) != 1:
             continue
-        found = batch.column(field.name)
-        readable = _messages(found) if field.name == "history" else _cast(found, field.type)
-        if readable is not None:
-            columns[field.name] = readable
+        try:
+            columns[field.name] = conform_column(table.column(field.name), field.type)
+        except pa.ArrowException:
+            continue
     return pa.table(columns)
 
 
-def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array | None:
-    try:
-        return pc.cast(column, wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
+def mended_texts(table: pa.Table, names: Collection[str | None]) -> pa.Table:
+    """Return the table with what is not valid UTF-8 in the columns `names` made visible."""
+    for at, field in enumerate(table.schema):
+        if field.name in names:
+            raw = BYTES_OF_HISTORY if pa.types.is_list(field.type) else pa.binary()
+            mended = _decoded(table.column(at).cast(raw).to_pylist())
+            table = table.set_column(at, field.name, pa.array(mended, field.type))
+    return table
 
 
-def _messages(column: pa.Array) -> pa.Array | None:
-    """Return a history column in the contract's type; nulls inside a message stay nulls."""
-    wanted = PAIR_SCHEMA.field("history").type
-    if column.type == wanted:
-        return column
-    try:
-        return pa.array(column.to_pylist(), type=wanted)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError):
-        return None
-
-
-def readable_texts(table: pa.Table, first_row: int) -> tuple[pa.Table, list[Breach]]:
-    """Replace invalid UTF-8 in text columns, and name the first bad row of each such column."""
-    breaches = []
-    for at, name in enumerate(table.column_names):
-        if not pa.types.is_string(table.schema.field(name).type):
-            continue
-        column = table.column(name).combine_chunks()
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid:
-            raw = column.cast(pa.binary()).to_pylist()
-            row = first_row + next(i for i, text in enumerate(raw) if not _is_utf8(text))
-            breaches.append(Breach("text", name, row, f"is not valid UTF-8 in row {row}"))
-            mended = [None if text is None else text.decode("utf-8", "replace") for text in raw]
-            table = table.set_column(at, name, pa.array(mended, pa.string()))
-    return table, breaches
-
-
-def _is_utf8(text: bytes | None) -> bool:
-    try:
-        (text or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def null_messages(table: pa.Table, first_row: int) -> Iterator[Breach]:
-    """Yield the first row whose history has a message without role or content."""
-    if "history" not in table.column_names:
-        return
-    history = table.column("history").combine_chunks()
-    messages = pc.list_flatten(history)
-    role, content = pc.struct_field(messages, "role"), pc.struct_field(messages, "content")
-    empty = pc.or_(pc.is_null(role), pc.is_null(content))
-    if pc.any(empty).as_py():
-        at = pc.index(empty, True)
-        row = first_row + int(pc.list_parent_indices(history)[at.as_py()].as_py())
-        yield Breach("null", "history", row, f"has a message without role or content in row {row}")
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _decoded(item) for name, item in value.items()}
+    return None if value is None else value.decode("utf-8", "replace")
 
 
 def without_nulls(table: pa.Table) -> pa.Table:

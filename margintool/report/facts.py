@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmpo_core.schema import Breach
+from mmpo_core.checks import Breach
+from mmpo_core.file_metadata import recorded_gamma
 
 Quantiles = dict[str, float]
 """min, 1%, 5%, 25%, 50%, 75%, 95%, 99%, max and mean; empty where there is no value."""
@@ -138,18 +139,6 @@ class PairReport:
     def to_json(self) -> str:
         """Return the report as strict JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def recorded_gamma(metadata: dict[str, Any]) -> float | None:
-    """Return the gamma in a file's metadata, None where it is missing or no number >= 0.
-
-    JSON has no infinity: hard labels are recorded as the string "inf".
-    """
-    value = metadata.get("gamma")
-    if isinstance(value, bool) or not (isinstance(value, int | float) or value == "inf"):
-        return None
-    gamma = float(value)
-    return gamma if gamma >= 0 else None
 
 
 def _plain(value: Any) -> Any:

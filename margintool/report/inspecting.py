@@ -11,15 +11,11 @@ from margintool.report.facts import (
     LengthBias,
     PairReport,
     Quantiles,
-    recorded_gamma,
 )
 from margintool.report.measures import duplicates, histogram, length_bias, quantiles
 from margintool.report.scan import NUMBERS, TEXTS, Ints, Scan, scan
-from mmpo_core.bradley_terry import probability
 from mmpo_core.pair_file import PathLike
-from mmpo_core.schema import PAIR_SCHEMA, Breach
-
-TARGET_TOLERANCE = 1e-9
+from mmpo_core.schema import PAIR_SCHEMA
 
 
 def inspect_pairs(
@@ -67,7 +63,7 @@ def _report(path: str, found: Scan) -> PairReport:
         pairs=found.rows,
         bytes=found.bytes,
         row_groups=found.row_groups,
-        breaches=[*found.breaches, *_wrong_targets(found)],
+        breaches=found.breaches,
         columns=_columns(found),
         metadata=found.metadata,
         sources=dict(found.sources.most_common()),
@@ -113,22 +109,3 @@ def _duplicates(found: Scan) -> Duplicates | None:
     if found.prompt_key is None or found.ordered_key is None or found.pair_key is None:
         return None
     return duplicates(found.prompt_key, found.ordered_key, found.pair_key, found.identical_answers)
-
-
-def _wrong_targets(found: Scan) -> list[Breach]:
-    """Name the first row whose p_chosen is not sigma(gamma * margin) with the file's gamma."""
-    gamma = recorded_gamma(found.metadata)
-    margin, target = found.numbers.get("margin"), found.numbers.get("p_chosen")
-    if gamma is None or margin is None or target is None:
-        return []
-    sound = np.isfinite(margin) & (margin >= 0) & np.isfinite(target)
-    expected = probability(np.where(sound, margin, 0.0), gamma)
-    wrong = sound & ~(np.abs(target - expected) <= TARGET_TOLERANCE)
-    if not wrong.any():
-        return []
-    row = int(wrong.argmax())
-    problem = (
-        f"is {target[row]} in row {row}, but sigma(gamma * margin) is {expected[row]} there "
-        f"(gamma {gamma:g})"
-    )
-    return [Breach("target", "p_chosen", row, problem)]

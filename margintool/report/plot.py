@@ -40,11 +40,8 @@ def plot_report(report: PairReport, found: Scan, path: Path) -> None:
     _targets(middle, report, margin, found.numbers.get("p_chosen"))
     _length(right, report, found)
     figure.suptitle(f"{Path(report.path).name}: {report.pairs:,} pairs", fontsize=13)
-    try:
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
-    except OSError as error:
-        raise InputError(f"{path}: cannot write the picture ({error})") from error
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _margins(axes: Any, report: PairReport, margin: Floats) -> None:

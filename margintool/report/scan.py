@@ -4,7 +4,6 @@ Memory: one batch of rows, and about 150 bytes a row of numbers. Read next: meas
 """
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,23 +20,15 @@ from margintool.hashing import combine, keys, prompt_digests, text_digests
 from margintool.progress import Progress
 from margintool.report.columns import (
     contract_columns,
-    null_messages,
-    readable_texts,
+    mended_texts,
     without_nulls,
     word_counts,
 )
 from margintool.report.facts import LongPrompt
-from mmpo_core.errors import InputError
-from mmpo_core.pair_file import PathLike, open_parquet
-from mmpo_core.schema import (
-    METADATA_KEY,
-    PAIR_SCHEMA,
-    Breach,
-    column_breaches,
-    id_breaches,
-    metadata_breaches,
-    value_breaches,
-)
+from mmpo_core.checks import Breach, column_breaches, id_breaches, row_breaches
+from mmpo_core.file_metadata import recorded_gamma, unpack_metadata
+from mmpo_core.pair_file import PathLike, damage_named, open_parquet
+from mmpo_core.schema import METADATA_KEY, PAIR_SCHEMA
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -92,17 +83,17 @@ def scan(path: PathLike, wanted_rows: Callable[[int], Ints], progress: Progress)
         InputError: if the file is missing, unreadable, damaged or not Parquet.
     """
     with open_parquet(path) as file:
-        gathered = _Gathered(wanted_rows(file.metadata.num_rows))
-        metadata, breaches = _metadata(file.schema_arrow)
+        packed = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
+        metadata, breaches = unpack_metadata(packed)
         breaches += column_breaches(file.schema_arrow)
+        wanted = wanted_rows(file.metadata.num_rows)
+        gathered = _Gathered(wanted, recorded_gamma(metadata))
         progress.start("reading", file.metadata.num_rows)
-        try:
+        with damage_named(path):
             for batch in file.iter_batches(batch_size=_batch_rows(file)):
-                gathered.add(batch)
+                gathered.add(pa.Table.from_batches([batch]))
                 progress.advance(batch.num_rows)
             breaches += [*gathered.breaches, *_repeated_ids(file)]
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InputError(f"{path}: damaged Parquet file ({error})") from error
         return Scan(
             bytes=Path(path).stat().st_size,
             row_groups=file.num_row_groups,
@@ -113,19 +104,6 @@ def scan(path: PathLike, wanted_rows: Callable[[int], Ints], progress: Progress)
         )
 
 
-def _metadata(schema: pa.Schema) -> tuple[dict[str, Any], list[Breach]]:
-    """Return the file's metadata as far as it can be read, and what is wrong with it."""
-    packed = (schema.metadata or {}).get(METADATA_KEY)
-    if packed is None:
-        problem = "no margintool metadata: the source, gamma and the counts are not known"
-        return {}, [Breach("metadata", None, None, problem)]
-    try:
-        metadata = json.loads(packed)
-    except ValueError as error:
-        return {}, [Breach("metadata", None, None, f"the metadata is not JSON ({error})")]
-    return metadata if isinstance(metadata, dict) else {}, list(metadata_breaches(metadata))
-
-
 def _batch_rows(file: pq.ParquetFile) -> int:
     """Rows a batch may have, so that it takes about BATCH_BYTES by the file's own account."""
     groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
@@ -134,8 +112,9 @@ def _batch_rows(file: pq.ParquetFile) -> int:
 
 
 def _repeated_ids(file: pq.ParquetFile) -> Iterator[Breach]:
-    if file.schema_arrow.names.count("pair_id") == 1:
-        yield from id_breaches(file.read(columns=["pair_id"]).column("pair_id"))
+    found = contract_columns(file.read(columns=["pair_id"]))
+    if "pair_id" in found.column_names:
+        yield from id_breaches(found.column("pair_id"))
 
 
 @dataclass
@@ -143,6 +122,7 @@ class _Gathered:
     """What has been found so far: `add` takes one batch after the other."""
 
     wanted: Ints
+    gamma: float | None
     rows: int = 0
     identical_answers: int = 0
     breaches: list[Breach] = field(default_factory=list)
@@ -152,12 +132,13 @@ class _Gathered:
     longest: list[tuple[int, int, LongPrompt]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    def add(self, batch: pa.Table) -> None:
+        for name, column in zip(batch.column_names, batch.columns, strict=True):
             self.nulls[name] += column.null_count
-        table, unreadable = readable_texts(contract_columns(batch), self.rows)
-        self._note([*unreadable, *value_breaches(table, self.rows)])
-        self._note(null_messages(table, self.rows))
+        table = contract_columns(batch)
+        breaches = list(row_breaches(table, self.rows, self.gamma))
+        self._note(breaches)
+        table = mended_texts(table, {b.column for b in breaches if b.kind == "text"})
         self._keep_sample(table)
         table = without_nulls(table)
         self._measure(table)

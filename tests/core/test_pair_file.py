@@ -1,6 +1,7 @@
 """Whole pair files: written complete or not at all, checked both ways, read in every form."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmpo_core.bradley_terry import probability
+from mmpo_core.checks import ContractError
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import (
     PairWriter,
@@ -19,13 +22,13 @@ from mmpo_core.pair_file import (
     whole_file,
     write_pairs,
 )
-from mmpo_core.schema import METADATA_KEY, PAIR_SCHEMA, ContractError, pair_to_messages
+from mmpo_core.schema import HISTORY, METADATA_KEY, PAIR_SCHEMA, pair_to_messages
 
 METADATA = {"schema_version": 1, "source": "ratings", "gamma": 1.5, "note": "ä ≥ 0"}
 
 
 def pairs(rows: int = 3, **changes: Any) -> pa.Table:
-    """Valid pairs; every second one has a history."""
+    """Valid pairs with margins 0, 1/3, 2/3, ...; every second one has a history."""
     turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
     columns: dict[str, Any] = {
         "pair_id": [f"id{i}" for i in range(rows)],
@@ -37,7 +40,7 @@ def pairs(rows: int = 3, **changes: Any) -> pa.Table:
         "score_rejected": [1.0 if i % 2 else None for i in range(rows)],
         "margin_raw": [float(i) for i in range(rows)],
         "margin": [i / 3 for i in range(rows)],
-        "p_chosen": [0.5 + min(i, 4) / 10 for i in range(rows)],
+        "p_chosen": probability([i / 3 for i in range(rows)], 1.5),
         "weight": [1.0] * rows,
         "source": ["ratings"] * rows,
         "origin": [f"f.jsonl:{i}" for i in range(rows)],
@@ -63,6 +66,11 @@ def unchecked(path: Path) -> Any:
     return write
 
 
+def clear(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are no ties, with the index as it was."""
+    return frame[frame.margin > 0]
+
+
 # --- round trips ------------------------------------------------------------------------------
 
 
@@ -73,8 +81,28 @@ def test_arrow_round_trip_is_exact(path: Path) -> None:
 
 def test_pandas_round_trip_is_exact(path: Path, tmp_path: Path) -> None:
     write_pairs(pairs(5), path, METADATA)
-    write_pairs(read_pairs(path), tmp_path / "again.parquet", METADATA)
+    write_pairs(read_pairs(path), tmp_path / "again.parquet", read_metadata(path))
     assert read_table(tmp_path / "again.parquet").equals(pairs(5))
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
+
+
+def test_filtered_pandas_rows_are_written_without_their_index(path: Path, tmp_path: Path) -> None:
+    write_pairs(pairs(5), path, METADATA)
+    write_pairs(clear(read_pairs(path)), tmp_path / "clear.parquet", read_metadata(path))
+    assert read_table(tmp_path / "clear.parquet").equals(pairs(5).slice(1))
+
+
+@pytest.mark.parametrize("gamma", [0.3, float("inf")])
+def test_another_gamma_is_written_with_its_targets(path: Path, gamma: float) -> None:
+    write_pairs(pairs(5), path, METADATA)
+    frame, metadata = read_pairs(path), read_metadata(path)
+    metadata["gamma"] = gamma
+    with pytest.raises(ContractError, match=r"'p_chosen' is 0\.62.* in row 1, but sigma"):
+        write_pairs(frame, path, metadata)
+    frame["p_chosen"] = probability(frame.margin, gamma)
+    write_pairs(frame, path, metadata)
+    assert read_pairs(path).p_chosen.tolist() == probability(frame.margin, gamma).tolist()
+    assert read_metadata(path)["gamma"] == ("inf" if gamma == float("inf") else gamma)
 
 
 def test_metadata_round_trip(path: Path) -> None:
@@ -107,11 +135,28 @@ def test_large_and_dictionary_types_are_written_as_the_contracts(path: Path) -> 
     assert read_table(path).equals(pairs())
 
 
+def test_large_and_dictionary_types_are_read_as_the_contracts(unchecked: Any) -> None:
+    table = pairs()
+    table = table.set_column(1, "prompt", table["prompt"].cast(pa.large_string()))
+    table = table.set_column(11, "source", table["source"].dictionary_encode())
+    assert read_table(unchecked(table)).schema.types == PAIR_SCHEMA.types
+
+
+def test_messages_with_content_first_are_written_and_read(path: Path, unchecked: Any) -> None:
+    """As `datasets` and many others have them."""
+    turned = pa.list_(pa.struct([("content", pa.string()), ("role", pa.string())]))
+    field = pa.field("history", turned, nullable=False)
+    column = pa.array(pairs(4)["history"].to_pylist(), turned)
+    table = pairs(4).set_column(4, field, column)
+    assert read_table(unchecked(table)).equals(pairs(4))
+    write_pairs(table, path, METADATA)
+    assert read_table(path).equals(pairs(4))
+
+
 def test_a_writer_takes_pairs_batch_by_batch(path: Path) -> None:
-    writer = PairWriter(path, METADATA)
-    writer.write(pairs(4).slice(0, 2))
-    writer.write(pairs(4).slice(2))
-    writer.close()
+    with PairWriter(path, METADATA) as writer:
+        writer.write(pairs(4).slice(0, 2))
+        writer.write(pairs(4).slice(2))
     assert read_table(path).equals(pairs(4))
 
 
@@ -187,6 +232,12 @@ def test_an_unknown_form_is_refused(path: Path) -> None:
 
 # --- the contract, both ways ------------------------------------------------------------------
 
+
+def not_utf8() -> pa.Array:
+    raw = pa.array([b"a", b"\xff", b"c"])
+    return pa.StringArray.from_buffers(3, raw.buffers()[1], raw.buffers()[2])
+
+
 BREACHES = {
     "missing": (lambda t: t.drop_columns(["weight"]), "'weight' is missing"),
     "nan": (
@@ -204,6 +255,18 @@ BREACHES = {
     "type": (
         lambda t: t.set_column(8, "margin", pa.array(["0", "1", "2"])),
         "'margin' has type string, expected double",
+    ),
+    "target": (
+        lambda t: t.set_column(9, "p_chosen", pa.array([0.5, 0.6, 0.7])),
+        r"'p_chosen' is 0\.6 in row 1, but sigma\(gamma \* margin\) is 0\.62",
+    ),
+    "message": (
+        lambda t: t.set_column(4, "history", pa.array([[], [], [{"role": "user"}]], HISTORY)),
+        "'history' has a message without role or content in row 2",
+    ),
+    "text": (
+        lambda t: t.set_column(1, "prompt", not_utf8()),
+        "'prompt' is not valid UTF-8 in row 1",
     ),
     "ids": (
         lambda t: t.set_column(0, "pair_id", pa.array(["a", "b", "a"])),
@@ -240,11 +303,12 @@ def test_rows_are_counted_over_row_groups_on_reading(path: Path) -> None:
 
 
 def test_rows_are_counted_over_batches_on_writing(path: Path) -> None:
-    writer = PairWriter(path, METADATA)
-    writer.write(pairs(3))
-    with pytest.raises(ContractError, match="in row 4"):
-        writer.write(pairs(3, weight=[1.0, -1.0, 1.0]))
-    writer.close()
+    with PairWriter(path, METADATA, name="out") as writer:
+        writer.write(pairs(3))
+        with pytest.raises(ContractError, match=r"out: column 'weight' is -1\.0 in row 4"):
+            writer.write(pairs(3, weight=[1.0, -1.0, 1.0]))
+        with pytest.raises(ContractError, match=r"'p_chosen' is 1\.0 in row 3, but sigma"):
+            writer.write(pairs(3, p_chosen=[1.0, 1.0, 1.0]))
 
 
 def test_a_newer_schema_is_refused_both_ways(path: Path, unchecked: Any) -> None:
@@ -294,6 +358,78 @@ def test_the_new_file_is_not_seen_before_it_is_whole(path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ContractError])
+def test_a_writer_that_is_interrupted_leaves_no_file_and_none_open(
+    path: Path, stop: type[BaseException]
+) -> None:
+    def write() -> None:
+        with PairWriter(path, METADATA) as writer:
+            writer.write(pairs(3))
+            assert path.exists()
+            raise stop
+
+    with pytest.raises(stop):
+        write()
+    assert not path.exists()
+    open_files = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [name for name in open_files if path.name in name.name]
+
+
+def test_the_first_error_is_reported_though_closing_fails_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def write(stop: BaseException | None) -> None:
+        with PairWriter(path, METADATA) as writer:
+            monkeypatch.setattr(writer, "close", full)
+            if stop:
+                raise stop
+
+    with pytest.raises(KeyboardInterrupt):
+        write(KeyboardInterrupt())
+    assert not path.exists()
+    with pytest.raises(OSError, match="No space left"):
+        write(None)
+
+
+def test_a_full_disk_is_an_input_error(path: Path) -> None:
+    def write() -> None:
+        with whole_file(path):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=r"pairs\.parquet: cannot be written, the disk is full"):
+        write()
+
+
+def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        write_pairs(pairs(), tmp_path, METADATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(path: Path) -> None:
+    path.write_text("a file")
+    with pytest.raises(InputError, match=r"below\.parquet: cannot be written \(.*pairs\.parquet"):
+        write_pairs(pairs(), path / "below.parquet", METADATA)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(path: Path) -> None:
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            write_pairs(pairs(), path, METADATA)
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_a_name_that_is_too_long_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        write_pairs(pairs(), tmp_path / ("x" * 300), METADATA)
+
+
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
     write_pairs(pairs(), tmp_path / "a" / "b" / "pairs.parquet", METADATA)
     assert read_table(tmp_path / "a" / "b" / "pairs.parquet").num_rows == 3
@@ -308,7 +444,7 @@ def test_a_missing_file(path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="is a folder"):
         read_pairs(tmp_path)
 
 

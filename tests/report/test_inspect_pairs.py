@@ -200,7 +200,7 @@ def test_hard_labels_have_gamma_infinity(broken_file: Callable[..., Path]) -> No
     [
         (None, "no margintool metadata"),
         (b"{not json", "not JSON"),
-        (b"[1]", "no schema_version"),
+        (b"[1]", "no JSON object"),
         (b'{"schema_version": 99}', "Upgrade margintool"),
     ],
 )
@@ -225,7 +225,7 @@ def test_invalid_utf8_is_named_and_survived(
 def test_a_message_without_content_is_named(broken_file: Callable[..., Path]) -> None:
     turns: list[Any] = [[], [], [{"role": "user", "content": None}], []]
     report = inspect_pairs(broken_file(history=turns))
-    assert breach(report, "null", "history").row == 2
+    assert breach(report, "message", "history").row == 2
 
 
 def test_nulls_in_texts_do_not_stop_the_report(broken_file: Callable[..., Path]) -> None:
