@@ -48,10 +48,11 @@ def _cast(chunk: pa.Array, wanted: pa.DataType) -> list[pa.Array]:
         return [_messages(chunk) if wanted == HISTORY else chunk.cast(wanted)]
     except pa.ArrowInvalid:
         # An array of the string type holds at most 2 GiB, one of large_string may hold more.
-        half = len(chunk) // 2
-        if not half:
+        # `take` copies: a slice would still count from the beginning of the whole.
+        if len(chunk) < 2:
             raise
-        return [*_cast(chunk[:half], wanted), *_cast(chunk[half:], wanted)]
+        halves = np.array_split(np.arange(len(chunk)), 2)
+        return [part for half in halves for part in _cast(chunk.take(pa.array(half)), wanted)]
 
 
 def _messages(lists: pa.Array) -> pa.ListArray:
@@ -69,9 +70,10 @@ def _messages(lists: pa.Array) -> pa.ListArray:
 
 
 def frame_to_table(frame: "pd.DataFrame", where: str) -> pa.Table:
-    """Return the contract's columns of a data frame as a table. The index is left out.
+    """Return the contract's columns of a data frame as a table; `conform` settles the types.
 
-    Whole numbers count as numbers, NaN as null, and a history may be any sequence of dicts.
+    The index is left out. Whole numbers count as numbers, NaN as null, and a history may be any
+    sequence of dicts.
 
     Args:
         frame: as `read_pairs` gives it, or filtered, or one's own.
@@ -99,8 +101,10 @@ def _from_series(series: "pd.Series[Any]", field: pa.Field, where: str) -> Any:
     # Arrow would parse text as numbers.
     if pa.types.is_floating(field.type) and not (numbers or is_object_dtype(series.dtype)):
         raise ContractError(f"{where}: {_other_type(series, field)}")
+    # Pandas keeps the text of a column in one array, which may be larger than 2 GiB.
+    wanted = pa.large_string() if pa.types.is_string(field.type) else field.type
     try:
-        return pa.Array.from_pandas(series, type=field.type)
+        return pa.Array.from_pandas(series, type=wanted)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ContractError(f"{where}: {_first_unfit(series, field)}") from error
 

@@ -187,7 +187,7 @@ def open_parquet(path: PathLike) -> pq.ParquetFile:
         return pq.ParquetFile(path)
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
 
 
