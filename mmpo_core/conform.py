@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmpo_core.checks import Breach, ContractError, column_breaches, refuse
+from mmpo_core.checks import Breach, ContractError
 from mmpo_core.schema import HISTORY, MESSAGE, PAIR_SCHEMA
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def frame_to_table(frame: "pd.DataFrame", where: str) -> pa.Table:
         where: what to call it in messages.
 
     Raises:
-        ContractError: for a missing column or one of another type; rows are counted from 0 in
-            the frame's order.
+        ContractError: for a column of another type; rows are counted from 0 in the frame's
+            order. A missing column is one of the result's `column_breaches`.
     """
     places = [at for at, name in enumerate(frame.columns) if name in PAIR_SCHEMA.names]
     names = [frame.columns[at] for at in places]
@@ -89,9 +89,7 @@ def frame_to_table(frame: "pd.DataFrame", where: str) -> pa.Table:
     columns = [
         _from_series(frame.iloc[:, at], f, where) for at, f in zip(places, fields, strict=True)
     ]
-    table = pa.table(columns, names=names)
-    refuse(column_breaches(table.schema), where)
-    return table
+    return pa.table(columns, names=names)
 
 
 def _from_series(series: "pd.Series[Any]", field: pa.Field, where: str) -> Any:

@@ -29,10 +29,6 @@ def frame() -> pd.DataFrame:
     return frame.set_index(pd.Index([7, 7, 9]))
 
 
-def table_of(frame: pd.DataFrame) -> pa.Table:
-    return frame_to_table(frame, "out.parquet")
-
-
 @pytest.mark.parametrize("name", PAIR_SCHEMA.names)
 def test_a_missing_column_is_named_as_in_a_file(
     frame: pd.DataFrame, tmp_path: Path, name: str
@@ -41,9 +37,10 @@ def test_a_missing_column_is_named_as_in_a_file(
         write_pairs(frame.drop(columns=name), tmp_path / "x.parquet", METADATA)
 
 
-def test_a_column_that_stands_twice_is_named(frame: pd.DataFrame) -> None:
+def test_a_column_that_stands_twice_is_named(frame: pd.DataFrame, tmp_path: Path) -> None:
+    twice = pd.concat([frame, frame[["margin"]]], axis=1)
     with pytest.raises(ContractError, match="'margin' stands more than once"):
-        table_of(pd.concat([frame, frame[["margin"]]], axis=1))
+        write_pairs(twice, tmp_path / "x.parquet", METADATA)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +115,7 @@ def test_numpy_histories_come_back_as_the_same_messages(frame: pd.DataFrame) -> 
     """A filtered frame's histories are numpy arrays of dicts, with the keys in any order."""
     turned = {"content": "hi", "role": "user"}
     frame["history"] = [np.array(turns, object) for turns in ([USER, turned], [], [turned])]
-    assert table_of(frame)["history"].to_pylist() == [[USER, USER], [], [USER]]
+    assert frame_to_table(frame, "x")["history"].to_pylist() == [[USER, USER], [], [USER]]
 
 
 def test_only_frames_and_tables_are_pairs(tmp_path: Path) -> None:

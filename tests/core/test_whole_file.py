@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mmpo_core.checks import ContractError
@@ -19,8 +20,9 @@ def path(tmp_path: Path) -> Path:
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(path: Path) -> None:
     write_pairs(pair_table([1.0, 1.0]), path, METADATA)
     before = path.read_bytes()
-    with pytest.raises(ContractError):
-        write_pairs(pair_table([1.0, 1.0, -1.0]), path, METADATA)
+    bad = pair_table([1.0, 1.0]).set_column(10, "weight", pa.array([1.0, -1.0]))
+    with pytest.raises(ContractError, match=r"pairs\.parquet: column 'weight' is -1\.0 in row 1"):
+        write_pairs(bad, path, METADATA)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
