@@ -120,6 +120,8 @@ def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
     given = options.input if isinstance(options.input, tuple | list) else (options.input,)
     names = [str(name) for name in given]
     for name in names:
+        if any("\udc80" <= letter <= "\udcff" for letter in name):  # how Python holds other bytes
+            raise InputError(f"{name!r}: the file's name is not UTF-8 text; rename it")
         if Path(name).exists() and Path(name).resolve() == Path(options.out).resolve():
             raise InputError(f"{name}: is the output too; give --out another name")
     return names[0] if len(names) == 1 else names

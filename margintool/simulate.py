@@ -76,7 +76,7 @@ class SimulationOptions:
         seed: Of everything drawn.
     """
 
-    train_prompts: int = 400
+    train_prompts: int = 340
     train_answers: int = 3
     heldout_prompts: int = 60
     heldout_answers: int = 5

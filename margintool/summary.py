@@ -1,5 +1,7 @@
-"""What `score` reports: the counts of a run and the statistics of its margins."""
+"""What a run of `score` tells: counts, the summary it returns, the metadata of its file."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -7,22 +9,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from margintool.first_pass import FirstPass
+from margintool.fitting import Fitted
+from margintool.plan import Plan
+from margintool.select import KEPT, VERDICTS, Verdicts
+from mmpo_core.errors import InputError
+from mmpo_core.schema import SCHEMA_VERSION
+
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
-class ScoreSummary:
+class Counts:
+    """How many of what.
+
+    Args:
+        read: input rows.
+        kept: pairs written.
+        ties: kept pairs with margin 0.
+        flipped: kept pairs whose given preference contradicted the scores.
+        rejected: rows and pairs not used, by reason.
+    """
+
+    read: int
+    kept: int
+    ties: int
+    flipped: int
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True)
+class ScoreSummary(Counts):
     """The outcome of one `score` run.
 
     Args:
         out: the pair file.
         rejects: the rejects file, or None if nothing was rejected.
         source, layout, margin, normalizer: what made the margins.
-        read: input rows.
-        kept: pairs written.
-        ties: kept pairs with margin 0.
-        flipped: kept pairs whose given preference contradicted the scores.
-        rejected: rows and pairs not used, by reason.
         margin_quantiles: quantile -> margin_raw.
         gamma: slope of the targets; math.inf for hard labels.
         mean_target: mean p_chosen.
@@ -34,11 +57,6 @@ class ScoreSummary:
     layout: str
     margin: str
     normalizer: str
-    read: int
-    kept: int
-    ties: int
-    flipped: int
-    rejected: dict[str, int]
     margin_quantiles: dict[str, float]
     gamma: float
     mean_target: float
@@ -49,7 +67,63 @@ class ScoreSummary:
         return {**asdict(self), **paths}
 
 
-def quantiles(margins: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return the quantiles of (N,) margins that the summary shows."""
+def count(found: FirstPass, verdicts: Verdicts, rejected: Mapping[str, int]) -> Counts:
+    """Count a run after selection. rejected: what the first pass rejected, by reason."""
+    kept = verdicts == KEPT
+    dropped = np.bincount(verdicts, minlength=len(VERDICTS)).tolist()
+    reasons = {VERDICTS[code]: n for code, n in enumerate(dropped) if code != KEPT and n}
+    return Counts(
+        read=found.rows_read,
+        kept=int(kept.sum()),
+        ties=int((found.margin_raw[kept] == 0).sum()),
+        flipped=int(found.flipped[kept].sum()),
+        rejected=dict(sorted({**rejected, **reasons}.items())),
+    )
+
+
+def summarize(
+    plan: Plan, counts: Counts, fitted: Fitted, margins: npt.NDArray[np.float64]
+) -> ScoreSummary:
+    """Return the summary of a run that wrote (N,) margins."""
     values = np.quantile(margins, QUANTILES).tolist()
-    return {f"{share:g}": value for share, value in zip(QUANTILES, values, strict=True)}
+    return ScoreSummary(
+        **vars(counts),
+        out=plan.out,
+        rejects=plan.rejects if counts.rejected else None,
+        source=plan.source.name,
+        layout=plan.layout.name,
+        margin=plan.settings.margin,
+        normalizer=fitted.normalizer.name,
+        margin_quantiles={f"{q:g}": value for q, value in zip(QUANTILES, values, strict=True)},
+        gamma=fitted.gamma,
+        mean_target=fitted.mean_target,
+    )
+
+
+def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
+    """Return what the pair file says about how it was made. Nothing in it depends on the time."""
+    from margintool import __version__
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool_version": __version__,
+        "source": plan.source.name,
+        "layout": plan.layout.name,
+        "margin": plan.settings.margin,
+        "unit": plan.source.unit[plan.settings.margin],
+        "options": json.loads(json.dumps(asdict(plan.options), default=str)),
+        "input": {"description": plan.input.description, "fingerprint": plan.input.fingerprint()},
+        "counts": asdict(counts),
+        **fitted.as_dict(),
+    }
+
+
+def nothing_left(plan: Plan, counts: Counts) -> InputError:
+    """Return the error for an input that gave no pair."""
+    if not counts.read:
+        return InputError(f"{plan.input.description}: no rows")
+    reasons = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items())
+    return InputError(
+        f"{plan.input.description}: no usable pair in {counts.read} rows ({reasons}). "
+        f"Each is listed with its reason in {plan.rejects}"
+    )

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "ContractError": "mmpo_core.checks",
     "InputError": "mmpo_core.errors",
     "LOSSES": "mmpo_core.losses",
     "MMPOTrainer": "mmpo_core.trainer",
@@ -19,6 +20,7 @@ _WHERE = {
     "load_tokenizer": "mmpo_core.models",
     "pair_to_messages": "mmpo_core.schema",
     "probability": "mmpo_core.bradley_terry",
+    "read_metadata": "mmpo_core.pair_file",
     "read_pairs": "mmpo_core.pair_file",
     "solve_gamma": "mmpo_core.bradley_terry",
     "write_pairs": "mmpo_core.pair_file",
