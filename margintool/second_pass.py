@@ -1,4 +1,4 @@
-"""The second pass: spilled pairs are read again, the dropped ones rejected, the others handed on."""
+"""The second pass: spilled pairs are read again, dropped ones rejected, others handed on."""
 
 from collections.abc import Iterator
 

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -356,3 +358,17 @@ def test_responses_that_are_all_unusable_are_an_error_with_their_reasons(run: Ru
     rows = [long_row("x", "a", None), long_row("x", "b", "N/A")]
     with pytest.raises(InputError, match="rating_missing 1, rating_not_a_number 1"):
         run(rows, source="ratings")
+
+
+def test_rejects_are_written_also_where_everything_is_dropped(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\(tie_dropped 2\)"):
+        run([shp_row(5, 5, 0), shp_row(3, 3, 3)], ties="drop")
+    rejects = pq.read_table(tmp_path / "pairs.rejects.parquet").to_pylist()
+    assert [r["reason"] for r in rejects] == ["tie_dropped", "tie_dropped"]
+
+
+def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/votes-\xff.jsonl"))
+    path.write_text(json.dumps(shp_row(9, 2)))
+    with pytest.raises(InputError, match="not UTF-8 text; rename it"):
+        score(source="shp", input=path, out=tmp_path / "pairs.parquet")

@@ -49,7 +49,8 @@ def test_pandalm_annotators(real_data: Path, tmp_path: Path) -> None:
     expected, seen = Counter[float](), set()
     for row in rows_of(path):
         texts = [row["response1"], row["response2"]]
-        if not all(isinstance(t, str) and t.strip() for t in texts) or not row["instruction"].strip():
+        needed = [*texts, row["instruction"]]
+        if not all(isinstance(text, str) and text.strip() for text in needed):
             continue
         votes = [row[f"annotator{i}"] for i in (1, 2, 3)]
         a, b = (votes.count(side) + votes.count(0) / 2 for side in (1, 2))
