@@ -63,7 +63,7 @@ def read_heldout(path: Path) -> Heldout:
     )
 
 
-def predict(model_folder: Path, heldout: Heldout, max_length: int) -> Floats:
+def predict(model_folder: Path, heldout: Heldout) -> Floats:
     """Return (N,) reward gaps h = r(x, A) - r(x, B): the model's log-odds that A wins.
 
     An answer that stands in several pairs is read once.
@@ -73,7 +73,7 @@ def predict(model_folder: Path, heldout: Heldout, max_length: int) -> Floats:
 
     tokenizer = load_tokenizer(str(model_folder))
     model = load_reward_model(str(model_folder), tokenizer)
-    pairs = encode_pairs(heldout.table, tokenizer, max_length=max_length, overlong="error")
+    pairs = encode_pairs(heldout.table, tokenizer, overlong="error")
     sides = [_texts(pairs, side) for side in ("chosen_ids", "rejected_ids")]
     texts = sorted({*sides[0], *sides[1]}, key=lambda ids: (len(ids), ids))
     reward = dict(zip(texts, _rewards(model, texts, tokenizer.pad_token_id), strict=True))

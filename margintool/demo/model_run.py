@@ -45,12 +45,21 @@ class ModelRun:
         """Return all that the predictions depend on, as JSON holds it."""
         from mmpo_core.run_record import fingerprint, versions
 
-        return {
-            "training": {n: str(v) if v == float("inf") else v for n, v in self.training.items()},
-            "pairs": fingerprint(Path(self.pairs)),
-            "heldout": fingerprint(Path(self.heldout)),
-            "versions": versions(),
-        }
+        training = {n: str(v) if v == float("inf") else v for n, v in self.training.items()}
+        return plain(
+            {
+                "training": training,
+                "pairs": fingerprint(Path(self.pairs)),
+                "heldout": fingerprint(Path(self.heldout)),
+                "versions": versions(),
+            }
+        )
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they come back from JSON: a tuple as a list, keys as text."""
+    back: dict[str, Any] = json.loads(json.dumps(values))
+    return back
 
 
 def is_finished(run: ModelRun) -> bool:
@@ -71,8 +80,7 @@ def train_and_predict(run: ModelRun) -> None:
     from mmpo_core.train import train
 
     train(pairs=Path(run.pairs), out=Path(run.folder), overwrite=True, **run.training)
-    heldout = read_heldout(Path(run.heldout))
-    gaps = predict(Path(run.folder), heldout, run.training["max_length"])
+    gaps = predict(Path(run.folder), read_heldout(Path(run.heldout)))
     with whole_file(run.predictions) as temporary:
         kept = {"key": run.key(), "log_odds": gaps.tolist()}
         temporary.write_text(json.dumps(kept), encoding="utf-8")

@@ -34,8 +34,8 @@ def plot_results(results: Results, heldout: Heldout, gaps: Gaps, path: Path) -> 
     figure.suptitle(
         "margintool demo: reward models trained on SIMULATED votes\n"
         f"{results['training_pairs']} training pairs, {results['heldout_pairs']} held-out pairs "
-        f"of {results['heldout_prompts']} other prompts, {seeds} seed{'s' * (seeds > 1)} per arm, "
-        "same budget",
+        f"of {results['heldout_prompts']} other prompts, {seeds} seed{'s' * (seeds > 1)} per arm "
+        "(dots; bars are means), same budget",
         fontsize=12,
     )
     with whole_file(path) as temporary:
@@ -45,6 +45,8 @@ def plot_results(results: Results, heldout: Heldout, gaps: Gaps, path: Path) -> 
 def _reliability(axes: Any, results: Results, heldout: Heldout, gaps: Gaps) -> None:
     """One thin line a seed, a thick one for all seeds' predictions together; 0.5 to 1."""
     axes.plot([0.5, 1], [0.5, 1], color=GREY, ls="--", lw=1, label="perfect calibration")
+    for words, x, y in (("underconfident", 0.62, 0.76), ("overconfident", 0.88, 0.62)):
+        axes.text(x, y, words, color=GREY, style="italic", ha="center", va="center")
     for name, per_seed in gaps.items():
         for gap in per_seed.values():
             axes.plot(*_curve(sigmoid(gap), heldout.p_true), color=COLOURS[name], lw=0.8, alpha=0.4)
@@ -52,8 +54,9 @@ def _reliability(axes: Any, results: Results, heldout: Heldout, gaps: Gaps) -> N
         truth = np.tile(heldout.p_true, len(per_seed))
         label = results["arms"][name]["label"]
         axes.plot(*_curve(pooled, truth), "o-", color=COLOURS[name], lw=2.2, ms=5, label=label)
-    axes.set(xlim=(0.49, 1.01), ylim=(0.49, 1.01))
-    axes.set(ylabel="true probability that it is preferred", title="Reliability")
+    axes.plot([], [], color=GREY, lw=0.8, label="thin: one seed each")
+    axes.set(xlim=(0.49, 1.01), ylim=(min(0.49, axes.get_ylim()[0]), 1.01))
+    axes.set(ylabel="true probability that a voter prefers it", title="Reliability")
     axes.tick_params(labelbottom=False)
     axes.legend(frameon=False, loc="upper left")
     _plain(axes)
@@ -72,7 +75,7 @@ def _histogram(axes: Any, gaps: Gaps) -> None:
         predicted = np.concatenate([sigmoid(np.abs(gap)) for gap in per_seed.values()])
         share = np.full(predicted.size, 1 / predicted.size)
         axes.hist(predicted, edges, weights=share, color=COLOURS[name], alpha=0.45)
-    axes.set(xlabel="predicted probability of the preferred answer", ylabel="share")
+    axes.set(xlabel="predicted probability of the answer that the model prefers", ylabel="share")
     _plain(axes)
 
 
@@ -85,7 +88,7 @@ def _dots(axes: Any, results: Results, name: str) -> None:
         axes.bar(place, arm["mean"][name], 0.62, color=COLOURS[arm_name], alpha=0.35)
         axes.plot(place + offsets, values, "o", color=COLOURS[arm_name], ms=6)
         axes.annotate(
-            f"{arm['mean'][name]:.3f}",
+            _mean_sd(arm, name),
             (place, max(values.max(), arm["mean"][name])),
             xytext=(0, 7),
             textcoords="offset points",
@@ -93,12 +96,20 @@ def _dots(axes: Any, results: Results, name: str) -> None:
         )
     labels = [arm["label"].replace(" ", "\n") for arm in results["arms"].values()]
     axes.set_xticks(range(len(labels)), labels)
+    if name == "accuracy":
+        axes.axhline(0.5, color=GREY, ls="--", lw=1)
+        axes.text(0.5, 0.5, "chance", color=GREY, style="italic", ha="center", va="bottom")
     axes.margins(y=0.12)
     axes.set_title(
         f"{measure.label}\n({'higher' if measure.higher_is_better else 'lower'} is better)"
     )
     axes.set_ylim(bottom=0.0)
     _plain(axes)
+
+
+def _mean_sd(arm: dict[str, Any], name: str) -> str:
+    mean, sd = arm["mean"][name], arm["sd"][name]
+    return f"{mean:.3f}" if sd is None else f"{mean:.3f}\n± {sd:.3f}"
 
 
 def _plain(axes: Any) -> None:

@@ -13,7 +13,10 @@ import numpy as np
 from margintool.demo.heldout import Heldout, sigmoid
 from margintool.demo.outcome import Gaps, as_dict, conclusion, differences, numbers, spread
 from margintool.demo.settings import ARMS, SCORING, Budget, DemoOptions
+from margintool.score_options import ScoreOptions
 from margintool.summary import ScoreSummary
+from mmpo_core.bradley_terry import solve_gamma
+from mmpo_core.pair_file import read_table
 from mmpo_core.run_record import versions
 
 Results = dict[str, Any]
@@ -49,6 +52,7 @@ def make_results(
         },
         "training_pairs": summary.kept,
         "mean_target": summary.mean_target,
+        "gamma_of_the_defaults": default_gamma(summary),
         "heldout_pairs": len(heldout.prompt),
         "heldout_prompts": len(set(heldout.prompt)),
         "arms": arms,
@@ -60,12 +64,21 @@ def make_results(
     }
 
 
+def default_gamma(summary: ScoreSummary) -> float:
+    """Return the gamma on these margins that the defaults of `score` come to.
+
+    rms divides all margins by one number, so it changes gamma and no target.
+    """
+    margins = read_table(summary.out).column("margin").to_numpy()
+    return solve_gamma(margins, ScoreOptions(source="shp", out=summary.out).agreement)
+
+
 def commands(options: DemoOptions, sizes: Budget) -> list[str]:
     """Return the commands that repeat the demo's steps by hand, with its first seed."""
     folder = options.folder
     pairs = str(folder / "pairs.parquet")
-    source = {"input": folder / "train.jsonl.gz", "out": pairs, **SCORING}
-    lines = [_command(["score"], {**source, "overwrite": True}), _command(["inspect", pairs], {})]
+    files = {"input": folder / "train.jsonl.gz", "out": pairs, "overwrite": True}
+    lines = [_command(["score"], {**SCORING, **files}), _command(["inspect", pairs], {})]
     for name, arm in ARMS.items():
         given = {**sizes.training, **arm.training, "seed": options.seed}
         out = folder / f"by-hand-{name}"

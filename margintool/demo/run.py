@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from margintool.demo.heldout import Floats, Heldout, read_heldout
-from margintool.demo.model_run import ModelRun, log_odds
+from margintool.demo.model_run import ModelRun, log_odds, plain
 from margintool.demo.plot import plot_results
 from margintool.demo.results import Results, make_results
 from margintool.demo.settings import ARMS, SCORING, Budget, DemoOptions, budget
@@ -60,9 +61,9 @@ def open_folder(options: DemoOptions, sizes: Budget) -> None:
         InputError: if it is a file, holds something else, or a demo with other settings.
     """
     folder, path = options.folder, options.folder / SETTINGS_FILE
-    wanted = {"seed": options.seed, "quick": options.quick, **asdict(sizes)}
+    wanted = plain({"seed": options.seed, "quick": options.quick, **asdict(sizes)})
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _read_settings(path)
         changed = [name for name in wanted if found.get(name) != wanted[name]]
         if changed:
             raise InputError(
@@ -73,6 +74,14 @@ def open_folder(options: DemoOptions, sizes: Budget) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not a demo's folder. Give another --out")
     write_json(path, wanted)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}). Give another --out") from error
+    return found
 
 
 def make_data(folder: Path, sizes: Budget, say: Say) -> tuple[Heldout, ScoreSummary]:

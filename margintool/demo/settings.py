@@ -89,7 +89,7 @@ def budget(options: DemoOptions) -> Budget:
         raise InputError(f"seeds must be at least 1, got {options.seeds}")
     if not 0 <= options.seed <= 2**32 - options.seeds:
         raise InputError(f"seed must lie between 0 and 2^32 - seeds, got {options.seed}")
-    sizes = {"train_prompts": 24, "heldout_prompts": 8} if options.quick else {}
+    sizes = {"train_prompts": 12, "heldout_prompts": 6} if options.quick else {}
     return Budget(
         simulation=SimulationOptions(seed=options.seed, **sizes),
         training={
@@ -99,10 +99,9 @@ def budget(options: DemoOptions) -> Budget:
             "epochs": 1.0,
             "batch_size": 16,
             "micro_batch_size": 16,
-            "max_length": 128,
             "eval_split": 0.0,  # the held-out prompts are in a file of their own
             "device": "cpu",  # the same numbers with and without a GPU
-            "set": ("save_strategy=no",),  # a run takes a minute: no checkpoints
+            "set": ('save_strategy="no"',),  # a run takes a minute: no checkpoints
         },
         resamples=50 if options.quick else 500,
     )

@@ -14,6 +14,7 @@ def print_results(results: Results) -> None:
     console.print()
     console.print(_table(results))
     console.print(_majority_note(results), style="dim")
+    console.print(_gamma_note(results), style="dim")
     console.print()
     console.print(results["conclusion"], style="bold")
     console.print(
@@ -32,7 +33,8 @@ def _table(results: Results) -> Any:
     seeds = len(results["settings"]["training_seeds"])
     table = Table(
         title=f"Simulated votes: {results['training_pairs']} training pairs, "
-        f"{results['heldout_pairs']} held out, mean ± sd of {seeds} seed{'s' * (seeds > 1)}",
+        f"{results['heldout_pairs']} held out, "
+        + (f"mean ± sd of {seeds} seeds" if seeds > 1 else "one seed"),
         title_justify="left",
     )
     table.add_column("")
@@ -45,13 +47,12 @@ def _table(results: Results) -> Any:
         "always 0.5", *(f"{results['always_one_half'][name]:.3f}" for name in MEASURES), style="dim"
     )
     table.add_section()
-    first = next(iter(results["arms"].values()))["label"]
     found = results["differences"]
     table.add_row("difference", *(f"{found[name]['mean']:+.3f}" for name in MEASURES))
     for label, key in (("seeds", "interval_over_seeds"), ("prompts", "interval_over_prompts")):
         cells = (_interval(found[name][key]) for name in MEASURES)
         table.add_row(f"  95%, {label}", *cells, style="dim")
-    table.add_row(f"{first} are", *(found[name]["verdict"] for name in MEASURES))
+    table.add_row("verdict on MMPO", *(found[name]["verdict"] for name in MEASURES))
     return table
 
 
@@ -62,6 +63,15 @@ def _mean_sd(arm: dict[str, Any], name: str) -> str:
 
 def _interval(bounds: list[float] | None) -> str:
     return "-" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+
+
+def _gamma_note(results: Results) -> str:
+    """Say how the demo's targets differ from those of the defaults."""
+    return (
+        "MMPO targets here are the shares of the votes (gamma 1 on the log ratio), "
+        f"{results['mean_target']:.3f} on average. The defaults of `margintool score` aim at 0.75: "
+        f"gamma {results['gamma_of_the_defaults']:.2f} on the same margins."
+    )
 
 
 def _majority_note(results: Results) -> str:

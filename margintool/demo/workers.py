@@ -39,6 +39,8 @@ def train_all(runs: Sequence[ModelRun], log_folder: Path, say: Callable[[str], N
     for run in left:
         run.predictions.unlink(missing_ok=True)
     count = min(MOST_WORKERS, len(left), _cores())
+    if left:
+        say(f"Training {len(left)} reward models, {count} at a time; each takes about a minute")
     workers = [
         _Worker(left[first::count], log_folder / f"training-{first + 1}.log")
         for first in range(count)
