@@ -12,7 +12,7 @@ import numpy as np
 
 from margintool.demo.heldout import Heldout, sigmoid
 from margintool.demo.outcome import Gaps, as_dict, conclusion, differences, numbers, spread
-from margintool.demo.settings import ARMS, SCORING, Budget, DemoOptions
+from margintool.demo.settings import ARMS, PAIR_FILE, SCORING, TRAIN_FILE, Budget, DemoOptions
 from margintool.score_options import ScoreOptions
 from margintool.summary import ScoreSummary
 from mmpo_core.bradley_terry import solve_gamma
@@ -76,8 +76,8 @@ def default_gamma(summary: ScoreSummary) -> float:
 def commands(options: DemoOptions, sizes: Budget) -> list[str]:
     """Return the commands that repeat the demo's steps by hand, with its first seed."""
     folder = options.folder
-    pairs = str(folder / "pairs.parquet")
-    files = {"input": folder / "train.jsonl.gz", "out": pairs, "overwrite": True}
+    pairs = str(folder / PAIR_FILE)
+    files = {"input": folder / TRAIN_FILE, "out": pairs, "overwrite": True}
     lines = [_command(["score"], {**SCORING, **files}), _command(["inspect", pairs], {})]
     for name, arm in ARMS.items():
         given = {**sizes.training, **arm.training, "seed": options.seed}

@@ -17,7 +17,19 @@ from margintool.demo.heldout import Floats, Heldout, read_heldout
 from margintool.demo.model_run import ModelRun, log_odds, plain
 from margintool.demo.plot import plot_results
 from margintool.demo.results import Results, make_results
-from margintool.demo.settings import ARMS, SCORING, Budget, DemoOptions, budget
+from margintool.demo.settings import (
+    ARMS,
+    HELDOUT_FILE,
+    PAIR_FILE,
+    PLOT_FILE,
+    RESULTS_FILE,
+    SCORING,
+    SETTINGS_FILE,
+    TRAIN_FILE,
+    Budget,
+    DemoOptions,
+    budget,
+)
 from margintool.demo.workers import train_all
 from margintool.pipeline import score
 from margintool.simulate import simulate, write_rows
@@ -26,9 +38,6 @@ from mmpo_core.errors import InputError
 from mmpo_core.run_folder import write_json
 
 Say = Callable[[str], None]
-SETTINGS_FILE = "demo.json"
-TRAIN_FILE, HELDOUT_FILE, PAIR_FILE = "train.jsonl.gz", "heldout.jsonl.gz", "pairs.parquet"
-RESULTS_FILE, PLOT_FILE = "results.json", "demo.png"
 
 
 def run_demo(options: DemoOptions, say: Say = lambda line: None) -> Results:
@@ -47,7 +56,7 @@ def run_demo(options: DemoOptions, say: Say = lambda line: None) -> Results:
     heldout, summary = make_data(options.folder, sizes, say)
     gaps = train_arms(options, sizes, say)
     results = make_results(options, sizes, heldout, summary, gaps)
-    results["seconds"] = round(time.monotonic() - started, 1)
+    results["seconds_of_this_command"] = round(time.monotonic() - started, 1)
     write_json(options.folder / RESULTS_FILE, results)
     plot_results(results, heldout, gaps, options.folder / PLOT_FILE)
     say(f"Wrote {options.folder / RESULTS_FILE} and {options.folder / PLOT_FILE}")
@@ -58,7 +67,8 @@ def open_folder(options: DemoOptions, sizes: Budget) -> None:
     """Make the folder ready, or find that it holds this demo already.
 
     Raises:
-        InputError: if it is a file, holds something else, or a demo with other settings.
+        InputError: if it is a file, holds something else or a demo with other settings, or cannot
+            be written.
     """
     folder, path = options.folder, options.folder / SETTINGS_FILE
     wanted = plain({"seed": options.seed, "quick": options.quick, **asdict(sizes)})
@@ -73,7 +83,10 @@ def open_folder(options: DemoOptions, sizes: Budget) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not a demo's folder. Give another --out")
-    write_json(path, wanted)
+    try:
+        write_json(path, wanted)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -10,6 +10,11 @@ from typing import Any
 from margintool.simulate import SimulationOptions
 from mmpo_core.errors import InputError
 
+# What stands in the demo's folder.
+SETTINGS_FILE = "demo.json"
+TRAIN_FILE, HELDOUT_FILE, PAIR_FILE = "train.jsonl.gz", "heldout.jsonl.gz", "pairs.parquet"
+RESULTS_FILE, PLOT_FILE = "results.json", "demo.png"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:

@@ -40,7 +40,7 @@ def train_all(runs: Sequence[ModelRun], log_folder: Path, say: Callable[[str], N
         run.predictions.unlink(missing_ok=True)
     count = min(MOST_WORKERS, len(left), _cores())
     if left:
-        say(f"Training {len(left)} reward models, {count} at a time; each takes about a minute")
+        say(f"Training {len(left)} reward models, {count} at a time; allow a minute for each")
     workers = [
         _Worker(left[first::count], log_folder / f"training-{first + 1}.log")
         for first in range(count)

@@ -180,6 +180,9 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path, cli):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     result = cli("demo", "--out", tmp_path / "thesis.txt")
     assert result.status == 2
+    result = cli("demo", "--out", tmp_path / "thesis.txt" / "demo")
+    assert result.status == 2
+    assert "cannot be written" in result.err
 
 
 def test_a_damaged_settings_file_is_named(tmp_path):
