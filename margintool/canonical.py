@@ -5,6 +5,8 @@ passes scores through as they are. A source turns scores into margins and reject
 cannot read. Both mark an unusable row in `reason`, so that rows keep their places.
 """
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 
 from mmpo_core.schema import HISTORY
@@ -56,3 +58,11 @@ PAIR_TYPES: dict[str, pa.DataType | None] = {
     "reason": pa.string(),
     "detail": pa.string(),
 }
+
+
+@dataclass(frozen=True)
+class CanonicalBatch:
+    """Canonical pairs or responses with an `origin` column, and how many input rows they took."""
+
+    table: pa.Table
+    rows_read: int

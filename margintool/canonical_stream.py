@@ -1,8 +1,4 @@
-"""From input to a stream of canonical pairs: layouts of pairs directly, of responses by pairing.
-
-Responses to one prompt may stand anywhere in the input, so they are spilled first; only their
-ratings and group keys stay in memory.
-"""
+"""From input to a stream of canonical pairs: layouts of pairs directly, of responses by pairing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,124 +8,39 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool import hashing
-from margintool.canonical import PAIR_TYPES
-from margintool.first_pass import CanonicalBatch
+from margintool.canonical import CanonicalBatch
 from margintool.layouts import apply_map, wanted_columns
-from margintool.pairing import group_sizes, pair_rows
 from margintool.plan import Plan
 from margintool.progress import Progress
-from margintool.rejects import SINGLE, Rejects
+from margintool.rejects import Rejects
+from margintool.response_pairs import paired_responses
 from margintool.storage import RawBatch, Spill, prefetch
-
-PAIRS_AT_ONCE = 4096
-Rows = npt.NDArray[np.int64]
 
 
 def canonical_pairs(
     plan: Plan, folder: Path, rejects: Rejects, progress: Progress
 ) -> Iterator[CanonicalBatch]:
     """Yield all pairs of the input, in input order, each with its `origin`."""
-    batches = _raw_batches(plan, progress)
-    if plan.layout.kind == "pairs":
-        yield from prefetch(_converted(plan, batch) for batch in batches)
-    else:
-        with Spill(folder, "responses") as spill:
-            yield from _paired(plan, batches, spill, rejects)
-
-
-def _raw_batches(plan: Plan, progress: Progress) -> Iterator[RawBatch]:
     progress.start("reading", plan.input.total_bytes)
     columns = wanted_columns(plan.layout, plan.mapping, plan.input.columns)
-    return plan.input.batches(columns, plan.options.limit, progress.advance)
+    batches = plan.input.batches(columns, plan.options.limit, progress.advance)
+    converted = (_converted(plan, batch) for batch in batches)
+    if plan.layout.kind == "pairs":
+        yield from prefetch(converted)
+    else:
+        with Spill(folder, "responses") as spill:
+            yield from paired_responses(plan, converted, spill, rejects)
 
 
 def _converted(plan: Plan, batch: RawBatch) -> CanonicalBatch:
+    """Return a raw batch in canonical form, pairs or responses, each row with its origin."""
     table = plan.layout.convert(apply_map(batch.table, plan.mapping, strict=False))
-    rows = np.arange(batch.first_row, batch.first_row + table.num_rows)
-    pairs = table.append_column("origin", origins(batch.name, rows))
-    return CanonicalBatch(pairs, batch.table.num_rows)
+    responses = plan.layout.kind == "responses"
+    row = table.column("row").to_numpy() if responses else np.arange(table.num_rows)
+    named = table.append_column("origin", origins(batch.name, batch.first_row + row))
+    return CanonicalBatch(named, batch.table.num_rows)
 
 
-def origins(name: str, rows: Rows) -> pa.Array:
+def origins(name: str, rows: npt.NDArray[np.int64]) -> pa.Array:
     """Return `name:row` for each row number."""
     return pc.binary_join_element_wise(name, pa.array(rows).cast(pa.string()), ":")
-
-
-def _paired(
-    plan: Plan, batches: Iterator[RawBatch], spill: Spill, rejects: Rejects
-) -> Iterator[CanonicalBatch]:
-    rows_read, group, rating = _spill_responses(plan, batches, spill, rejects)
-    alone = np.flatnonzero(group_sizes(group) == 1)
-    for rows in _chunks(alone):
-        rejects.add(spill.gather(rows), SINGLE)
-    first, second = pair_rows(plan.options.pairing, group, rating, plan.options.seed)
-    yield CanonicalBatch(_no_pairs(), rows_read)
-    for start in range(0, len(first), PAIRS_AT_ONCE):
-        some = slice(start, start + PAIRS_AT_ONCE)
-        yield CanonicalBatch(_pair_table(spill.gather(first[some]), spill.gather(second[some])), 0)
-
-
-def _spill_responses(
-    plan: Plan, batches: Iterator[RawBatch], spill: Spill, rejects: Rejects
-) -> tuple[int, hashing.Keys, npt.NDArray[np.float64]]:
-    """Rate and spill all usable responses; return rows read, group keys and ratings."""
-    assert plan.source.rate is not None
-    rows_read = 0
-    groups, ratings = [np.empty(0, np.uint64)], [np.empty(0)]
-    for batch in batches:
-        responses = plan.layout.convert(apply_map(batch.table, plan.mapping, strict=False))
-        row = responses.column("row").to_numpy()
-        responses = responses.append_column("origin", origins(batch.name, batch.first_row + row))
-        rated = plan.source.rate(responses, plan.settings)
-        bad = pc.is_valid(rated.reason)
-        rejects.add(responses.filter(bad), rated.reason.filter(bad), rated.detail.filter(bad))
-        good = ~np.asarray(bad)
-        kept = responses.select(["prompt", "history", "response", "origin"]).filter(pa.array(good))
-        by_row = plan.layout.group_by == "row"
-        keys = (rows_read + row[good]).astype(np.uint64) if by_row else _prompt_keys(kept)
-        spill.append(kept.append_column("rating", pa.array(rated.rating[good])))
-        groups.append(keys)
-        ratings.append(rated.rating[good])
-        rows_read += batch.table.num_rows
-    spill.finish()
-    return rows_read, np.concatenate(groups), np.concatenate(ratings)
-
-
-def _prompt_keys(responses: pa.Table) -> hashing.Keys:
-    return hashing.keys(hashing.prompt_digests(responses))
-
-
-def _pair_table(first: pa.Table, second: pa.Table) -> pa.Table:
-    """Return canonical pairs of N first and N second responses to the same prompts."""
-    rows = first.num_rows
-    same = pc.equal(first.column("response"), second.column("response"))
-    same_origin = pc.equal(first.column("origin"), second.column("origin"))
-    both = pc.binary_join_element_wise(first.column("origin"), second.column("origin"), " + ")
-    nothing = pa.nulls(rows, pa.string())
-    columns = {
-        "prompt": first.column("prompt"),
-        "history": first.column("history"),
-        "response_a": first.column("response"),
-        "response_b": second.column("response"),
-        "score_a": first.column("rating"),
-        "score_b": second.column("rating"),
-        "gap": pa.nulls(rows, pa.float64()),
-        "preferred": pa.nulls(rows, pa.int8()),
-        "votes": pa.nulls(rows, pa.float64()),
-        "reason": pc.if_else(same, "identical_responses", nothing),
-        "detail": pc.if_else(same, "both answers are the same text", nothing),
-        "origin": pc.if_else(same_origin, first.column("origin"), both),
-    }
-    return pa.table(columns)
-
-
-def _no_pairs() -> pa.Table:
-    """Return an empty canonical table: it carries the rows read where no pair is made."""
-    columns = {name: pa.array([], kind or pa.float64()) for name, kind in PAIR_TYPES.items()}
-    return pa.table({**columns, "origin": pa.array([], pa.string())})
-
-
-def _chunks(rows: Rows) -> Iterator[Rows]:
-    for start in range(0, len(rows), PAIRS_AT_ONCE):
-        yield rows[start : start + PAIRS_AT_ONCE]

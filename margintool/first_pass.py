@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from margintool import hashing
+from margintool.canonical import CanonicalBatch
 from margintool.orient import conflicts, orient, reject_conflicts
 from margintool.plan import Plan
 from margintool.rejects import Rejects
@@ -37,14 +38,6 @@ class FirstPass:
 
 
 @dataclass
-class CanonicalBatch:
-    """Canonical pairs with an `origin` column, and how many input rows they took."""
-
-    pairs: pa.Table
-    rows_read: int
-
-
-@dataclass
 class _Parts:
     margin_raw: list[Any] = field(default_factory=list)
     flipped: list[Any] = field(default_factory=list)
@@ -59,7 +52,7 @@ def first_pass(
     parts, rows_read = _Parts(), 0
     for batch in batches:
         rows_read += batch.rows_read
-        pairs, scored = _usable(plan, batch.pairs, rejects)
+        pairs, scored = _usable(plan, batch.table, rejects)
         if not pairs.num_rows:
             continue
         oriented = orient(pairs, scored)
