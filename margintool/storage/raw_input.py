@@ -50,6 +50,11 @@ class RawInput:
         self._identity = identity  # of a hub dataset; None where there are files to hash
 
     @property
+    def files(self) -> list[Path]:
+        """The files on disk that are read, resolved, in order; empty for the hub."""
+        return [path.resolve() for part in self._parts for path in part.files]
+
+    @property
     def total_bytes(self) -> int | None:
         """Size on disk, compressed if it is; None if not known (hub)."""
         sizes = [part.size for part in self._parts]

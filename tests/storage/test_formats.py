@@ -109,6 +109,14 @@ def test_names_are_as_the_user_gave_them(write, monkeypatch: pytest.MonkeyPatch)
         assert [b.name for b in open_input(spec).batches()] == [f"{folder.name}/x.jsonl"]
 
 
+def test_files_are_those_on_disk_resolved_and_in_order(write, tmp_path: Path) -> None:
+    """The same file under two names is the same path: an output can be compared with it."""
+    first, second = write("b.jsonl", [{"x": 1}]), write("a.jsonl", [{"x": 2}])
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(second)
+    assert open_input([first, link]).files == [first.resolve(), second.resolve()]
+
+
 def test_glob_and_folder_are_sorted_and_skip_what_cannot_be_read(write, tmp_path: Path) -> None:
     for name in ("c.jsonl", "a.jsonl", "b.csv"):
         write(name, "x\n1\n" if name.endswith("csv") else [{"x": "1"}])
