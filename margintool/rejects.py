@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmpo_core.pair_file import COMPRESSION
+from mmpo_core.pair_file import COMPRESSION, whole_file
 
 PROMPT_LENGTH = 200
 
@@ -87,5 +87,15 @@ class Rejects:
             return
         self._writer.close()
         self._writer = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(self._path, path)
+        with whole_file(path) as beside:  # --rejects may name another disk than the workspace's
+            shutil.move(self._path, beside)
+
+
+def is_rejects_file(path: Path) -> bool:
+    """Whether a file at `path` was written as rejects, and so may be replaced by newer ones."""
+    try:
+        names: list[str] = pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError):
+        return False
+    expected: list[str] = REJECT_SCHEMA.names
+    return names == expected

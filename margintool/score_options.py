@@ -57,7 +57,7 @@ class ScoreOptions:
     revision: str | None = None
     margin: str | None = None
     aspects: str | None = None
-    scale: str | None = None
+    scale: str | tuple[float, float] | None = None
     pairing: Literal["best-random", "best-worst", "all", "adjacent"] = "best-random"
     normalize: str = "rms"
     gamma: float | Literal["auto"] = "auto"

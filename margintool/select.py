@@ -23,10 +23,12 @@ def select(found: FirstPass, options: ScoreOptions, max_pairs_per_prompt: int) -
     pair draws by its own id, so that it does not depend on the order of the file.
     """
     verdicts = np.zeros(len(found.margin_raw), dtype=np.uint8)
-    _drop(verdicts, repeated(found.pair), DUPLICATE)
     if options.ties == "drop":
         _drop(verdicts, found.margin_raw == 0, TIE)
     _drop(verdicts, found.margin_raw < options.min_margin, SMALL)
+    # After the margins: of two equal pairs the one that is dropped for its margin is not kept.
+    left = np.flatnonzero(verdicts == KEPT)
+    verdicts[left[repeated(found.pair[left])]] = VERDICTS.index(DUPLICATE)
     if max_pairs_per_prompt:
         left = np.flatnonzero(verdicts == KEPT)
         draw = seeded(found.pair[left, 1], options.seed)

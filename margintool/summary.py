@@ -12,6 +12,7 @@ import numpy.typing as npt
 from margintool.first_pass import FirstPass
 from margintool.fitting import Fitted
 from margintool.plan import Plan
+from margintool.score_options import ScoreOptions
 from margintool.select import KEPT, VERDICTS, Verdicts
 from mmpo_core.errors import InputError
 from mmpo_core.schema import SCHEMA_VERSION
@@ -111,11 +112,21 @@ def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
         "layout": plan.layout.name,
         "margin": plan.settings.margin,
         "unit": plan.source.unit[plan.settings.margin],
-        "options": json.loads(json.dumps(asdict(plan.options), default=str)),
+        "options": _options(plan.options),
         "input": {"description": plan.input.description, "fingerprint": plan.input.fingerprint()},
         "counts": asdict(counts),
         **fitted.as_dict(),
     }
+
+
+# Where the file goes is no part of what it holds: the same pairs, the same bytes.
+NOT_ABOUT_PAIRS = ("out", "overwrite", "rejects")
+
+
+def _options(options: ScoreOptions) -> dict[str, Any]:
+    kept = {k: v for k, v in asdict(options).items() if k not in NOT_ABOUT_PAIRS}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
+    return plain
 
 
 def nothing_left(plan: Plan, counts: Counts) -> InputError:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mmpo_core.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+TINY = 1e-300
 
 
 def probability(margin: npt.ArrayLike, gamma: float) -> Floats:
@@ -73,7 +74,10 @@ def solve_gamma(margin: npt.ArrayLike, agreement: float) -> float:
     def excess(gamma: float) -> float:
         return float(np.mean(probability(margins, gamma))) - agreement
 
-    upper = 1.0 / float(margins.max())
+    largest = float(margins.max())
+    if largest < TINY:
+        raise InputError(f"all margins are below {TINY:g}: no gamma in the range of floats fits")
+    upper = 1.0 / largest
     while excess(upper) < 0:
         upper *= 2
     return float(brentq(excess, 0.0, upper, xtol=1e-15 * upper, rtol=1e-14))

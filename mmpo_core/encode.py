@@ -109,7 +109,7 @@ def _token_at(encoding: Any, position: int, characters: int, tokens: int) -> int
 def _marked(marks: Sequence[int], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
     """Return a bool (T,): the tokens that are one of the marks and nothing else."""
     starts, ends = np.asarray(offsets, dtype=np.int64).T
-    return np.isin(starts, marks) & (ends - starts == 1)
+    return np.asarray(np.isin(starts, marks) & (ends - starts == 1))
 
 
 class _Builder:

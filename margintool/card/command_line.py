@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from margintool.score_options import ScoreOptions
-
-# Where things were written says nothing about the pairs.
-NOT_ABOUT_PAIRS = ("out", "overwrite", "rejects")
+from margintool.summary import NOT_ABOUT_PAIRS
 
 
 def score_command(options: Mapping[str, Any], out: str) -> str:

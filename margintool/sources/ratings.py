@@ -67,7 +67,8 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
         problem_a,
         problem_b,
     )
-    gap = np.where(has_gap, given_gap, score_a - score_b)
+    with np.errstate(over="ignore"):  # an infinite gap is rejected by name
+        gap = np.where(has_gap, given_gap, score_a - score_b)
     gap = np.where(reason.is_null(), gap, np.nan)
     return Scored(gap, score_a, score_b, np.ones(len(gap)), reason, detail)
 

@@ -25,12 +25,14 @@ def log_ratio(votes_a: Floats, votes_b: Floats) -> Floats:
     """
     zero = (votes_a == 0) | (votes_b == 0)
     half = np.where(zero, 0.5, 0.0)
-    return np.asarray(np.log((votes_a + half) / (votes_b + half)))
+    # A difference of logarithms: the ratio itself may leave the range of floats.
+    return np.asarray(np.log(votes_a + half) - np.log(votes_b + half))
 
 
 def diff(votes_a: Floats, votes_b: Floats) -> Floats:
     """Return a - b, the raw vote difference of the MMPO paper's code. Any finite counts."""
-    return votes_a - votes_b
+    with np.errstate(over="ignore"):  # an infinite difference is rejected by name
+        return np.asarray(votes_a - votes_b)
 
 
 def posterior(votes_a: Floats, votes_b: Floats) -> Floats:
@@ -80,8 +82,10 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
 def _evidence(pairs: pa.Table, votes_a: Floats, votes_b: Floats) -> Floats:
     """Return the number of votes behind each pair, at least 1 (negative counts say nothing)."""
     given = pairs.column("votes").to_numpy()
-    counted = np.where(np.isnan(given), votes_a + votes_b, given)
-    return np.fmax(counted, 1.0)
+    with np.errstate(over="ignore"):
+        counted = np.where(np.isnan(given), votes_a + votes_b, given)
+    clipped: Floats = np.clip(np.nan_to_num(counted, nan=1.0), 1.0, np.finfo(np.float64).max)
+    return clipped
 
 
 SHP = Source(

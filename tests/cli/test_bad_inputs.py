@@ -115,9 +115,9 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "malformed map": (options(rows(shp_row(9, 2)), "--map", "history"), ["--map"]),
     "split of a file": (options(rows(shp_row(9, 2)), "--split", "train"), ["split"]),
     "all ties": (rows(shp_row(5, 5)), ["ties", "--gamma"]),
-    "output under a file": (output_under_a_file, ["/file", "cannot be written"]),
+    "output under a file": (output_under_a_file, ["/file is a file, not a folder"]),
     "output is a folder": (output_is_a_folder, ["folder"]),
-    "output is the input": (output_is_the_input, ["output too"]),
+    "output is the input": (output_is_the_input, ["votes.jsonl: is an input", "--out"]),
     "unknown option": (options(rows(shp_row(9, 2)), "--gama", "1"), ["--gamma"]),
     "hub out of reach": (lambda _: ["--input", "nobody/nothing"], ["nobody/nothing", "--input"]),
 }

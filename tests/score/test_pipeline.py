@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from margintool import score
-from margintool.plan import rejects_path
+from margintool.option_checks import rejects_path
 from margintool.score_options import ScoreOptions
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import read_metadata, read_table
@@ -128,14 +128,19 @@ def test_limit_reads_that_many_rows(run: Run) -> None:
     assert (summary.read, len(pairs)) == (4, 4)
 
 
-def test_same_command_same_bytes(tmp_path: Path, write_jsonl: Run) -> None:
+def test_same_input_same_bytes_whatever_the_output_is_called(
+    tmp_path: Path, write_jsonl: Run
+) -> None:
     data = write_jsonl([shp_row(2 + i, 2 + i % 5, i) for i in range(200)])
 
-    def digest() -> str:
-        score(source="shp", input=data, out=tmp_path / "p.parquet", overwrite=True)
-        return hashlib.sha256((tmp_path / "p.parquet").read_bytes()).hexdigest()
+    def digest(name: str, **options: Any) -> str:
+        score(source="shp", input=data, out=tmp_path / name, **options)
+        return hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
-    assert digest() == digest()
+    first = digest("p.parquet")
+    assert digest("p.parquet", overwrite=True) == first
+    assert digest("q.parquet", rejects=tmp_path / "r.parquet") == first
+    assert digest("s.parquet", seed=1) != first
 
 
 def test_metadata_says_how_the_file_was_made(run: Run) -> None:
@@ -279,13 +284,18 @@ def test_every_input_row_is_kept_or_rejected(run: Run, votes: list[tuple[int, in
         ({"source": "shq"}, "unknown source 'shq'. Did you mean 'shp'?"),
         ({"margin": "ratio"}, "unknown margin of source shp 'ratio'"),
         ({"normalize": "rmz"}, "Did you mean 'rms'?"),
-        ({"source": "ratings", "pairing": "best"}, "unknown pairing 'best'"),
+        ({"pairing": "best"}, "--pairing: 'best' is not one of best-random, "),
+        ({"ties": "dropp"}, "--ties: 'dropp' is not one of keep, drop. Did you mean 'drop'?"),
+        ({"on_conflict": "flp"}, "--on-conflict: 'flp' is not one of flip, reject"),
+        ({"gamma": "high"}, "--gamma: 'high' is not one of auto"),
+        ({"normalize": None}, "--normalize: expected text, got None"),
+        ({"map": {"hisory": "ctx"}}, "no layout has a column 'hisory'"),
         ({"layout": "ship"}, "Did you mean 'shp'?"),
         ({"layout": "helpsteer2"}, "no scores for source shp"),
         ({"gamma": -1.0}, "gamma must be a number >= 0"),
         ({"agreement": 1.5}, "--agreement must lie between"),
         ({"min_margin": -1.0}, "--min-margin must be >= 0"),
-        ({"limit": -1}, "--limit must be >= 0"),
+        ({"limit": 0}, "--limit must be >= 1"),
         ({"scale": "1,10"}, "no meaning for source shp"),
         ({"layout": "votes_pair"}, "layout votes_pair misses 'prompt'"),
     ],
@@ -347,13 +357,6 @@ def test_range_of_a_given_gap_is_its_largest_value(run: Run) -> None:
     assert pairs[0]["score_chosen"] is None
 
 
-@pytest.mark.parametrize("source", ["shp", "ratings"])
-def test_limit_zero_reads_nothing_and_says_so(run: Run, source: str) -> None:
-    rows = {"shp": [shp_row(9, 2)], "ratings": [long_row("x", "a", 1), long_row("x", "b", 2)]}
-    with pytest.raises(InputError, match="no rows"):
-        run(rows[source], source=source, limit=0)
-
-
 def test_responses_that_are_all_unusable_are_an_error_with_their_reasons(run: Run) -> None:
     rows = [long_row("x", "a", None), long_row("x", "b", "N/A")]
     with pytest.raises(InputError, match="rating_missing 1, rating_not_a_number 1"):
@@ -372,3 +375,68 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(shp_row(9, 2)))
     with pytest.raises(InputError, match="not UTF-8 text; rename it"):
         score(source="shp", input=path, out=tmp_path / "pairs.parquet")
+
+
+def test_rejects_never_replace_an_input_or_a_file_of_the_users(
+    tmp_path: Path, write_jsonl: Run
+) -> None:
+    data = write_jsonl([shp_row(9, 2)])
+    before = data.read_bytes()
+    out = tmp_path / "p.parquet"
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds no rejects; name another file"):
+            score(source="shp", input=data, out=out, rejects=data, overwrite=overwrite)
+    mine = tmp_path / "p.rejects.parquet"
+    mine.write_text("mine")
+    with pytest.raises(InputError, match="holds no rejects"):
+        score(source="shp", input=data, out=out)
+    assert (data.read_bytes(), mine.read_text()) == (before, "mine")
+
+
+def test_an_output_that_a_glob_reads_is_refused(tmp_path: Path, write_jsonl: Run) -> None:
+    write_jsonl([shp_row(9, 2)], "votes.jsonl")
+    pattern = str(tmp_path / "*.*")
+    score(source="shp", input=pattern, out=tmp_path / "p.parquet")
+    with pytest.raises(InputError, match=r"p\.parquet: is an input; give --out another name"):
+        score(source="shp", input=pattern, out=tmp_path / "p.parquet", overwrite=True)
+
+
+def test_an_empty_output_name_is_refused(write_jsonl: Run) -> None:
+    with pytest.raises(InputError, match="--out is empty"):
+        score(source="shp", input=write_jsonl([shp_row(9, 2)]), out="")
+
+
+def test_out_and_rejects_by_two_paths_to_one_file(
+    tmp_path: Path, write_jsonl: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_jsonl([shp_row(9, 2)])
+    with pytest.raises(InputError, match="name the same file"):
+        score(source="shp", input=data, out="p.parquet", rejects=tmp_path / "p.parquet")
+
+
+def test_of_two_equal_pairs_the_one_with_the_margin_stays(run: Run) -> None:
+    """3:2 falls below the smallest margin; 30:2 of the same texts does not."""
+    summary, pairs, _ = run([shp_row(3, 2, 0), shp_row(30, 2, 0)], min_margin=1.0)
+    assert [p["score_chosen"] for p in pairs] == [30]
+    assert summary.rejected == {"below_min_margin": 1}
+
+
+@pytest.mark.parametrize("margin", ["log-ratio", "diff", "posterior"])
+def test_votes_at_the_end_of_the_floats_harm_no_other_row(run: Run, margin: str) -> None:
+    rows = [shp_row(1.5e308, 1.6e308, 0), shp_row(1e308, 1e-308, 3), shp_row(9, 2, 6)]
+    _, pairs, _ = run(rows, margin=margin, gamma=1.0, normalize="none")
+    assert pairs[-1]["prompt"] == "Question 2?"
+    assert all(np.isfinite(p["margin_raw"]) and np.isfinite(p["weight"]) for p in pairs)
+
+
+def test_a_scale_for_preferences_is_symmetric(run: Run) -> None:
+    row = {
+        "context": [{"role": "user", "content": "Why?"}],
+        "response1": "a",
+        "response2": "b",
+        "overall_preference": -2,
+    }
+    with pytest.raises(InputError, match="run from -M to M, got 1,5"):
+        run([row], source="ratings", scale="1,5")
+    assert len(run([row], source="ratings", scale=(-2, 2), gamma=1.0)[1]) == 1
