@@ -162,11 +162,9 @@ def test_a_given_gap_outside_its_scale_is_rejected() -> None:
 
 
 def responses(ratings: list, aspects: list[dict[str, str | None]]) -> pa.Table:
-    n = len(ratings)
-    none = pa.nulls(n, pa.string())
-    return pa.table(
-        {"rating": ratings, "aspects": pa.array(aspects), "reason": none, "detail": none}
-    )
+    none = pa.nulls(len(ratings), pa.string())
+    read = {"rating": pa.array(ratings), "reason": none, "detail": none}
+    return pa.table({**read, "aspects": pa.array(aspects)} if aspects else read)
 
 
 def test_mean_of_aspects_by_hand() -> None:
@@ -185,6 +183,29 @@ def test_one_bad_aspect_rejects_the_response_and_is_named() -> None:
     assert rated.detail[0].as_py() == "a rating 'N/A' is not a number"
     assert math.isnan(rated.rating[0])
     assert rated.rating[1] == 3
+
+
+ratings_as_found = st.one_of(
+    st.none(), st.sampled_from(["N/A", "", "-1", "11", " 7 ", "nan"]), st.integers(1, 10).map(str)
+)
+
+
+@pytest.mark.parametrize("margin", ["overall", "mean"])
+@given(rows=st.lists(st.tuples(ratings_as_found, ratings_as_found), min_size=1), cut=st.integers(0))
+def test_rating_responses_does_not_depend_on_the_batch(
+    margin: str, rows: list[tuple[str | None, str | None]], cut: int
+) -> None:
+    kind = pa.struct([("a", pa.string()), ("b", pa.string())])
+    table = responses([a for a, _ in rows], [])
+    table = table.set_column(0, "rating", pa.array([a for a, _ in rows], pa.string()))
+    table = table.append_column("aspects", pa.array([{"a": a, "b": b} for a, b in rows], kind))
+    settings = Settings(margin, (1.0, 10.0), ("a", "b") if margin == "mean" else ())
+    whole = rate(table, settings)
+    parts = [rate(t, settings) for t in (table[: cut % 7], table[cut % 7 :]) if t.num_rows]
+    np.testing.assert_array_equal(np.concatenate([p.rating for p in parts]), whole.rating)
+    assert [r for p in parts for r in p.reason.to_pylist()] == whole.reason.to_pylist()
+    assert [d for p in parts for d in p.detail.to_pylist()] == whole.detail.to_pylist()
+    assert np.isnan(whole.rating).tolist() == [r is not None for r in whole.reason.to_pylist()]
 
 
 @pytest.mark.parametrize("source", sorted(SOURCES))
