@@ -7,6 +7,7 @@ version, ultrafeedback-binarized-preferences, has text and `chosen_avg_rating`. 
 import pyarrow as pa
 
 from margintool.layouts.base import Layout
+from margintool.layouts.pair_rows import INPUT_COLUMN
 from margintool.layouts.preferences import CHOSEN_COLUMNS, chosen_rejected
 from margintool.layouts.raw import Raw
 
@@ -37,7 +38,7 @@ LAYOUT = Layout(
         "chosen-rating": "mean aspect rating of the chosen answer, 1 to 5",
         "rejected-rating": "mean aspect rating of the rejected answer",
     },
-    optional={},
+    optional=INPUT_COLUMN,
     convert=convert,
     scale=(1.0, 5.0),
     aliases=ALIASES,

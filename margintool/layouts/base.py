@@ -11,6 +11,9 @@ from typing import Literal
 
 import pyarrow as pa
 
+# Before a column's name in a table's metadata: the column that --map took it from.
+MAPPED = "mapped:"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -29,7 +32,8 @@ class Layout:
         gives_gap: whether a row has one signed gap, within `scale`, instead of two scores.
         aspect_scale: bounds of the aspect ratings; None if there are none.
         aspects: names of the fields in RESPONSES.aspects.
-        aliases: other names under which a required column is found.
+        aspects_in: names of the aspects that a schema has, where the layout does not fix them.
+        aliases: other names under which a column is found.
         group_by: which responses belong together: those of one `prompt`, or of one input `row`.
         one_of: sets of columns of which at least one must be complete; a glob that stands twice
             needs two columns. All of them are described in `optional`.
@@ -47,6 +51,7 @@ class Layout:
     gives_gap: bool = False
     aspect_scale: tuple[float, float] | None = None
     aspects: tuple[str, ...] = ()
+    aspects_in: Callable[[pa.Schema], tuple[str, ...]] | None = None
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     group_by: Literal["prompt", "row"] = "prompt"
     one_of: tuple[tuple[str, ...], ...] = ()
@@ -57,6 +62,10 @@ class Layout:
         for name in (*self.required, *self.optional):
             yield name
             yield from self.aliases.get(name, ())
+
+    def aspects_of(self, columns: pa.Schema) -> tuple[str, ...]:
+        """Return the names of the aspects that rows with these columns are rated for."""
+        return self.aspects if self.aspects_in is None else self.aspects_in(columns)
 
 
 def found_as(layout: Layout, name: str, columns: Sequence[str]) -> str | None:

@@ -57,7 +57,7 @@ def missing(layout: Layout, columns: pa.Schema) -> list[str]:
     lacking = [
         repr(name) for name in layout.required if found_as(layout, name, columns.names) is None
     ]
-    if layout.one_of and not any(_complete(group, columns.names) for group in layout.one_of):
+    if _lacks_choice(layout, columns.names):
         lacking.append(" or ".join(_group_words(group) for group in layout.one_of))
     for name, (wanted, fits) in layout.types.items():
         if name in columns.names and not fits(columns.field(name).type):
@@ -65,9 +65,27 @@ def missing(layout: Layout, columns: pa.Schema) -> list[str]:
     return lacking
 
 
-def _complete(group: tuple[str, ...], columns: Sequence[str]) -> bool:
+def _lacks_choice(layout: Layout, columns: Sequence[str]) -> bool:
+    return bool(layout.one_of) and not any(
+        _complete(layout, group, columns) for group in layout.one_of
+    )
+
+
+def _complete(layout: Layout, group: tuple[str, ...], columns: Sequence[str]) -> bool:
     """Whether all of a group is there; a glob that stands twice needs two columns."""
-    return all(len(matching(pattern, columns)) >= group.count(pattern) for pattern in group)
+    return all(
+        found_as(layout, pattern, columns)
+        or len(matching(pattern, columns)) >= group.count(pattern)
+        for pattern in group
+    )
+
+
+def _lacking_names(layout: Layout, columns: pa.Schema) -> list[str]:
+    """Return the columns to be named in a --map: required ones, and those of the first choice."""
+    names = [name for name in layout.required if found_as(layout, name, columns.names) is None]
+    if _lacks_choice(layout, columns.names):
+        names += [name for name in layout.one_of[0] if name not in columns.names]
+    return names
 
 
 def _group_words(group: tuple[str, ...]) -> str:
@@ -101,7 +119,7 @@ def _no_layout(candidates: Sequence[Layout], columns: pa.Schema, source: str) ->
 
 
 def _share_missing(layout: Layout, columns: pa.Schema) -> float:
-    return len(missing(layout, columns)) / len(layout.required)
+    return len(missing(layout, columns)) / (len(layout.required) + bool(layout.one_of))
 
 
 def _columns_there(columns: pa.Schema) -> str:
@@ -111,8 +129,8 @@ def _columns_there(columns: pa.Schema) -> str:
 
 def _example(layout: Layout, columns: pa.Schema) -> str:
     """Return a --map argument for what the layout misses: names to be filled in by the user."""
-    lacking = [name for name in layout.required if found_as(layout, name, columns.names) is None]
-    return ",".join(f"{name}=COLUMN" for name in lacking or list(layout.required)[:1])
+    lacking = _lacking_names(layout, columns) or list(layout.required)[:1]
+    return ",".join(f"{name}=COLUMN" for name in lacking)
 
 
 def _hints(layout: Layout, columns: pa.Schema) -> str:
@@ -121,7 +139,6 @@ def _hints(layout: Layout, columns: pa.Schema) -> str:
 
 
 def _near_names(layout: Layout, columns: pa.Schema) -> Iterator[str]:
-    for name in layout.required:
-        if found_as(layout, name, columns.names) is None:
-            for near in get_close_matches(name, columns.names, n=1):
-                yield f" For {name!r}, did you mean column {near!r}?"
+    for name in _lacking_names(layout, columns):
+        for near in get_close_matches(name, columns.names, n=1):
+            yield f" For {name!r}, did you mean column {near!r}?"

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from margintool.layouts.base import Layout
 from margintool.layouts.messages import Messages
+from margintool.layouts.pair_rows import INPUT_COLUMN
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, as_array, as_mask, responses_table
 from margintool.layouts.texts import (
@@ -98,7 +99,7 @@ LAYOUT = Layout(
         "complexity": "aspect, 0 to 4",
         "verbosity": "aspect, 0 to 4; more is longer, not better",
     },
-    optional={},
+    optional=INPUT_COLUMN,
     convert=convert,
     scale=(0.0, 4.0),
     aspect_scale=(0.0, 4.0),

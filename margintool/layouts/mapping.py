@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool.canonical import NOT_TEXT
-from margintool.layouts.base import Layout, matching
+from margintool.layouts.base import MAPPED, Layout, matching
 from margintool.layouts.registry import LAYOUTS
 from mmpo_core.errors import InputError, nearest
 
@@ -49,7 +49,7 @@ def apply_map(table: pa.Table, mapping: Mapping[str, str], *, strict: bool = Tru
     """Return the table with columns under the names that a layout knows.
 
     A mapped column moves to its new name, with storage's `__not_text` companion; a struct that a
-    field is taken from stays.
+    field is taken from stays. The table's metadata keeps where each came from (Raw.mapped_from).
 
     Args:
         table: a raw batch.
@@ -68,7 +68,8 @@ def apply_map(table: pa.Table, mapping: Mapping[str, str], *, strict: bool = Tru
             new[name + NOT_TEXT] = mark
     moved = {*mapping.values(), *(path + NOT_TEXT for path in mapping.values()), *new}
     kept = {name: table.column(name) for name in table.column_names if name not in moved}
-    return pa.table({**kept, **new}) if mapping else table
+    came_from = {MAPPED + name: path for name, path in mapping.items()}
+    return pa.table({**kept, **new}, metadata=came_from) if mapping else table
 
 
 def _at(table: pa.Table, path: str, strict: bool) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:

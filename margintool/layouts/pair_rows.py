@@ -18,7 +18,16 @@ PAIR_COLUMNS: dict[str, str] = {
     "response_a": "first answer: text or one assistant message",
     "response_b": "second answer",
 }
-HISTORY_COLUMN: dict[str, str] = {"history": "earlier messages (role, content), oldest first"}
+INPUT_COLUMN: dict[str, str] = {
+    "input": (
+        "goes below the prompt, after a blank line, where the prompt is in `instruction`, or "
+        "where --map names it"
+    )
+}
+PROMPT_PARTS: dict[str, str] = {
+    **INPUT_COLUMN,
+    "history": "earlier messages (role, content), oldest first",
+}
 
 
 def two_answers(

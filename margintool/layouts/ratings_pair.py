@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from margintool.layouts.base import Layout
-from margintool.layouts.pair_rows import HISTORY_COLUMN, PAIR_ALIASES, PAIR_COLUMNS, pair_columns
+from margintool.layouts.pair_rows import PAIR_ALIASES, PAIR_COLUMNS, PROMPT_PARTS, pair_columns
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, pairs_table
 
@@ -28,7 +28,7 @@ LAYOUT = Layout(
         "rating_a": "rating of the first answer",
         "rating_b": "rating of the second answer",
     },
-    optional=HISTORY_COLUMN,
+    optional=PROMPT_PARTS,
     convert=convert,
     aliases=ALIASES,
 )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool.canonical import NOT_TEXT
-from margintool.layouts.base import matching
+from margintool.layouts.base import MAPPED, matching
 
 
 class Raw:
@@ -25,6 +25,12 @@ class Raw:
         """Return the name under which a column is found: its own before its aliases."""
         candidates = (column, *self._aliases.get(column, ()))
         return next((c for c in candidates if c in self._table.column_names), column)
+
+    def mapped_from(self, column: str) -> str | None:
+        """Return which column of the input --map took this one from; None if it did not."""
+        known = self._table.schema.metadata or {}
+        path: bytes | None = known.get(f"{MAPPED}{self.name(column)}".encode())
+        return None if path is None else path.decode()
 
     def has(self, column: str) -> bool:
         """Whether the batch has a column, under its own name or an alias."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from margintool.layouts.messages import Messages, no_messages, read_messages
 from margintool.layouts.raw import Raw
-from margintool.layouts.rows import Problems, is_text, no_history, quote, sentence, shorten
+from margintool.layouts.rows import Problems, as_mask, is_text, no_history, quote, sentence, shorten
 from margintool.numbers import Column
 
 Part = Literal["prompt", "response"]
@@ -39,7 +39,9 @@ class Prompt:
 def read_prompt(raw: Raw, problems: Problems, name: str = "prompt") -> Prompt:
     """Read a prompt: text, or messages of which the last is the user's.
 
-    Messages in an optional `history` column come before those of the prompt.
+    Messages in an optional `history` column come before those of the prompt. Where the prompt
+    is in Alpaca's `instruction`, by alias or by --map, `input` goes below it, for one instruction
+    with two inputs is two tasks; so does an `input` that --map names.
     """
     messages = conversation(raw, name)
     if messages is None:
@@ -47,6 +49,9 @@ def read_prompt(raw: Raw, problems: Problems, name: str = "prompt") -> Prompt:
     else:
         problems.mark(pc.is_null(raw.column(name)), "empty_prompt", f"{raw.name(name)} is null")
         prompt = last_user_turn(messages, problems, raw.name(name))
+    alpaca = (raw.mapped_from(name) or raw.name(name)) == "instruction"
+    if raw.has("input") and (alpaca or raw.mapped_from("input")):
+        prompt = Prompt(_with_input(prompt.text, raw, problems), prompt.earlier)
     if name == "history" or not raw.has("history"):
         return prompt
     return _with_history(prompt, raw, problems)
@@ -154,6 +159,15 @@ def mark_identical(a: Column, b: Column, problems: Problems, names: tuple[str, s
         return sentence(f"{names[0]} and {names[1]} are both ", quote(a.take(rows)))
 
     problems.mark(pc.equal(a, b), "identical_responses", words)
+
+
+def _with_input(instruction: Column, raw: Raw, problems: Problems) -> Column:
+    """Put the text of `input` below the instruction, after a blank line; blank ones add nothing."""
+    further = read_optional_text(raw, problems, "input")
+    blank = pc.or_(pc.is_null(further), as_mask(pc.utf8_is_space(further)))
+    blank = pc.or_(blank, as_mask(pc.equal(further, "")))
+    joined = pc.binary_join_element_wise(instruction, further, "\n\n")
+    return pc.if_else(blank, instruction, joined)
 
 
 def _with_history(prompt: Prompt, raw: Raw, problems: Problems) -> Prompt:

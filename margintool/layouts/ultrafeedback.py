@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from margintool.canonical import SCORE_CONFLICT
 from margintool.layouts.base import Layout
+from margintool.layouts.pair_rows import INPUT_COLUMN
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, as_array, rating_text, responses_table, sentence
 from margintool.layouts.texts import read_answer, read_prompt
@@ -137,7 +138,7 @@ LAYOUT = Layout(
             "annotations.ASPECT.Rating (1 to 5, as text), fine-grained_score"
         ),
     },
-    optional={},
+    optional=INPUT_COLUMN,
     convert=convert,
     scale=(1.0, 10.0),
     aspect_scale=(1.0, 5.0),

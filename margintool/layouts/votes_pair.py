@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool.layouts.base import Layout
-from margintool.layouts.pair_rows import HISTORY_COLUMN, PAIR_ALIASES, PAIR_COLUMNS, pair_columns
+from margintool.layouts.pair_rows import PAIR_ALIASES, PAIR_COLUMNS, PROMPT_PARTS, pair_columns
 from margintool.layouts.raw import Raw
-from margintool.layouts.rows import Problems, as_mask, pairs_table, quote, sentence
-from margintool.layouts.texts import mark_empty, read_optional_text
+from margintool.layouts.rows import Problems, pairs_table, quote, sentence
 from margintool.numbers import Column, to_numbers
 
 ANNOTATOR = "annotator*[0-9]"
@@ -24,21 +23,8 @@ ANNOTATOR = "annotator*[0-9]"
 def convert(table: pa.Table) -> pa.Table:
     """Rows with votes or verdicts -> PAIRS. A preference is not given: the votes say it."""
     raw, problems = Raw(table, PAIR_ALIASES), Problems(table.num_rows)
-    if raw.name("prompt") == "instruction" and raw.has("input"):
-        raw = _with_input(raw, table, problems)
     columns = pair_columns(raw, problems)
     return pairs_table(problems, {**columns, **_votes(raw, problems)})
-
-
-def _with_input(raw: Raw, table: pa.Table, problems: Problems) -> Raw:
-    """Join Alpaca's `instruction` and `input` into one prompt, with a blank line between them."""
-    instruction = read_optional_text(raw, problems, "prompt")
-    further = read_optional_text(raw, problems, "input")
-    mark_empty(instruction, problems, "instruction", "prompt")
-    blank = as_mask(pc.utf8_is_space(further))
-    blank = pc.or_(pc.or_(blank, pc.is_null(further)), as_mask(pc.equal(further, "")))
-    joined = pc.binary_join_element_wise(instruction, further, "\n\n")
-    return Raw(table.append_column("prompt", pc.if_else(blank, instruction, joined)), PAIR_ALIASES)
 
 
 def _votes(raw: Raw, problems: Problems) -> dict[str, Column]:
@@ -77,8 +63,7 @@ LAYOUT = Layout(
         "votes_a": "votes of the first answer",
         "votes_b": "votes of the second answer",
         ANNOTATOR: "an annotator's verdict: 0 = tie, half a vote for each; 1 = first; 2 = second",
-        "input": "goes below the prompt, after a blank line, where the prompt is in `instruction`",
-        **HISTORY_COLUMN,
+        **PROMPT_PARTS,
     },
     convert=convert,
     aliases=PAIR_ALIASES,

@@ -25,7 +25,7 @@ def test_has_examples_and_texts(name, examples):
     assert len(layout.about) > 20
     assert all(layout.required.values())
     assert all(layout.optional.values())
-    assert set(layout.aliases) <= set(layout.required)
+    assert set(layout.aliases) <= {*layout.required, *layout.optional}
     assert all(column in layout.optional for group in layout.one_of for column in group)
     assert json.loads(json.dumps(describe(layout)))["name"] == name
 
@@ -56,7 +56,9 @@ def test_columns_and_types_are_canonical(name, examples):
         assert {n: table.schema.field(n).type for n in wanted} == wanted
         assert table.num_rows == raw.num_rows
     else:
-        assert [f.name for f in table.schema.field("aspects").type] == list(layout.aspects)
+        assert [f.name for f in table.schema.field("aspects").type] == list(
+            layout.aspects_of(raw.schema)
+        )
         assert set(table.column("row").to_pylist()) == set(range(raw.num_rows))
 
 
