@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from margintool.layouts import LAYOUTS, Layout, apply_map, detect, require
+import pyarrow as pa
+
+from margintool.layouts import LAYOUTS, Layout, apply_map, detect, found_as, require
 from margintool.option_checks import (
     check_outputs,
     checked,
@@ -65,14 +67,15 @@ def make_plan(options: ScoreOptions) -> Plan:
         revision=options.revision,
     )
     check_outputs(options, raw.files)
-    layout = _layout(options, source, raw, mapping)
+    sample = apply_map(raw.schema_sample(), mapping)
+    layout = _layout(options, source, sample.schema)
     cap = options.max_pairs_per_prompt
     return Plan(
         options=options,
         source=source,
         layout=layout,
         mapping=mapping,
-        settings=_settings(options, source, layout, margin),
+        settings=_settings(options, source, layout, margin, sample.schema),
         input=raw,
         out=Path(options.out),
         rejects=rejects_path(options),
@@ -92,12 +95,9 @@ def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
-def _layout(
-    options: ScoreOptions, source: Source, raw: RawInput, mapping: dict[str, str]
-) -> Layout:
-    sample = apply_map(raw.schema_sample(), mapping)
+def _layout(options: ScoreOptions, source: Source, columns: pa.Schema) -> Layout:
     if options.layout is None:
-        return detect(sample.schema, source.name)
+        return detect(columns, source.name)
     layout: Layout = lookup("layout", options.layout, LAYOUTS)
     if source.name not in layout.sources:
         fitting = [name for name, other in LAYOUTS.items() if source.name in other.sources]
@@ -105,11 +105,13 @@ def _layout(
             f"layout {layout.name} has no scores for source {source.name}; "
             f"layouts that have: {', '.join(fitting)}"
         )
-    require(layout, sample.schema)
+    require(layout, columns)
     return layout
 
 
-def _settings(options: ScoreOptions, source: Source, layout: Layout, margin: str) -> Settings:
+def _settings(
+    options: ScoreOptions, source: Source, layout: Layout, margin: str, columns: pa.Schema
+) -> Settings:
     if source.rate is None:
         if options.aspects or options.scale:
             raise InputError(f"--aspects and --scale have no meaning for source {source.name}")
@@ -117,13 +119,30 @@ def _settings(options: ScoreOptions, source: Source, layout: Layout, margin: str
     if margin != "mean":
         if options.aspects:
             raise InputError("--aspects needs --margin mean")
+        if "rating" in layout.optional and found_as(layout, "rating", columns.names) is None:
+            raise InputError(
+                "there is no column 'rating'; name yours with --map rating=COLUMN, or average "
+                "the aspects with --margin mean"
+            )
         return Settings(margin, _scale(options, layout, layout.scale))
-    if not layout.aspects:
+    aspects = _aspects(options, layout, columns)
+    return Settings(margin, _scale(options, layout, layout.aspect_scale), aspects)
+
+
+def _aspects(options: ScoreOptions, layout: Layout, columns: pa.Schema) -> tuple[str, ...]:
+    """Return the aspects to average: those asked for, or all that the layout or the data has."""
+    known = layout.aspects_of(columns)
+    if not known and layout.aspects_in is None:
         raise InputError(f"layout {layout.name} has no aspect ratings; use --margin overall")
+    if not known:
+        raise InputError(
+            "the input has no aspect ratings. --map aspects=COLUMN names a struct of them, "
+            "--map aspects.NAME=COLUMN a single one; or use --margin overall"
+        )
     aspects = tuple(a.strip() for a in (options.aspects or "").split(",") if a.strip())
     for aspect in aspects:
-        lookup(f"aspect of layout {layout.name}", aspect, dict.fromkeys(layout.aspects))
-    return Settings(margin, _scale(options, layout, layout.aspect_scale), aspects or layout.aspects)
+        lookup(f"aspect of layout {layout.name}", aspect, dict.fromkeys(known))
+    return aspects or known
 
 
 def _scale(

@@ -28,6 +28,7 @@ TIE = "tie_dropped"
 SMALL = "below_min_margin"
 CAPPED = "over_max_pairs_per_prompt"
 SINGLE = "single_response"
+MERGED = "merged_response"
 
 DETAILS = {
     DUPLICATE: "the same prompt, chosen and rejected stand in an earlier row",
@@ -58,13 +59,21 @@ class Rejects:
         if self._writer is not None:
             self._writer.close()
 
-    def add(self, rows: pa.Table, reason: pa.Array | str, detail: pa.Array | None = None) -> None:
+    def add(
+        self,
+        rows: pa.Table,
+        reason: pa.Array | str,
+        detail: pa.Array | None = None,
+        stand_for: int | None = None,
+    ) -> None:
         """Add rejected rows.
 
         Args:
             rows: table with `origin` and `prompt`.
             reason: one reason per row, or one of DETAILS for all of them.
             detail: the reason in words, per row; that of DETAILS if not given.
+            stand_for: how many pairs the rows, all of one reason, stand for, where these are not
+                listed one by one; counted in place of the rows.
         """
         if not rows.num_rows:
             return
@@ -78,7 +87,7 @@ class Rejects:
             self._writer = pq.ParquetWriter(self._path, REJECT_SCHEMA, compression=COMPRESSION)
         self._writer.write_table(table)
         for found in pc.value_counts(reason).to_pylist():
-            self.counts[found["values"]] += found["counts"]
+            self.counts[found["values"]] += found["counts"] if stand_for is None else stand_for
 
     def move_to(self, path: Path) -> None:
         """Finish the file and put it in place; no file is left there if nothing was rejected."""

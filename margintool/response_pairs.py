@@ -1,10 +1,17 @@
 """Pairs of responses: rated responses are spilled, paired by group, and gathered as pairs.
 
 Responses to one prompt may stand anywhere in the input, so all are spilled first; only their
-ratings and group keys stay in memory. The rules are in pairing.py.
+ratings, group keys and digests stay in memory, 32 bytes each. Which of them are one response is
+said in repeats.py, and which become pairs in pairing.py.
+
+The same text several times under a prompt (several raters, or several models with one answer) is
+one response, whose rating is the mean. A pair's weight is the harmonic mean of the numbers of
+ratings n_a and n_b behind its answers, 2 / (1 / n_a + 1 / n_b): the variance of the difference of
+two means is proportional to 1 / n_a + 1 / n_b, so that two ratings of each count for two pairs.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,37 +20,62 @@ import pyarrow.compute as pc
 
 from margintool import hashing
 from margintool.canonical import PAIR_TYPES, CanonicalBatch
-from margintool.pairing import group_sizes, pair_rows
+from margintool.pairing import PAIRS_AT_ONCE, Excess, Limits, pair_up
 from margintool.plan import Plan
-from margintool.rejects import SINGLE, Rejects
+from margintool.rejects import CAPPED, MERGED, SINGLE, SMALL, TIE, Rejects
+from margintool.repeats import Distinct, merge_repeats
 from margintool.storage import Spill
 
-PAIRS_AT_ONCE = 4096
 Rows = npt.NDArray[np.int64]
+
+
+@dataclass
+class _Read:
+    """Numbers of the spilled responses, a part per batch."""
+
+    rows: int = 0
+    group: list[hashing.Keys] = field(default_factory=lambda: [np.empty(0, np.uint64)])
+    text: list[hashing.Keys] = field(default_factory=lambda: [np.empty((0, 2), np.uint64)])
+    rating: list[npt.NDArray[np.float64]] = field(default_factory=lambda: [np.empty(0)])
 
 
 def paired_responses(
     plan: Plan, batches: Iterator[CanonicalBatch], spill: Spill, rejects: Rejects
 ) -> Iterator[CanonicalBatch]:
-    """Yield pairs of the responses in `batches`, ordered by the first response to their prompt."""
-    rows_read, group, rating = _spill_responses(plan, batches, spill, rejects)
-    alone = np.flatnonzero(group_sizes(group) == 1)
-    for rows in _chunks(alone):
-        rejects.add(spill.gather(rows), SINGLE)
-    first, second = pair_rows(plan.options.pairing, group, rating, plan.options.seed)
-    yield CanonicalBatch(_no_pairs(), rows_read)
-    for start in range(0, len(first), PAIRS_AT_ONCE):
-        some = slice(start, start + PAIRS_AT_ONCE)
-        yield CanonicalBatch(_pair_table(spill.gather(first[some]), spill.gather(second[some])), 0)
+    """Yield pairs of the responses in `batches`, ordered by the first response to their prompt.
+
+    Of a prompt with more pairs than --max-pairs-per-prompt only a seeded sample is made. What the
+    cap leaves out is one reject row per prompt and reason; the counts are of pairs.
+    """
+    read = _spill_responses(plan, batches, spill, rejects)
+    distinct = merge_repeats(
+        np.concatenate(read.group), np.concatenate(read.text), np.concatenate(read.rating)
+    )
+    _reject_repeats(distinct, spill, rejects)
+    options = plan.options
+    limits = Limits(plan.max_pairs_per_prompt, options.ties == "drop", options.min_margin)
+    pairing = pair_up(
+        options.pairing,
+        distinct.group,
+        distinct.text,
+        distinct.rating,
+        seed=options.seed,
+        limits=limits,
+    )
+    for some in _chunks(pairing.alone):
+        rejects.add(spill.gather(distinct.row[some]), SINGLE)
+    _reject_excess(pairing.excess, distinct, limits, spill, rejects)
+    yield CanonicalBatch(_no_pairs(), read.rows)
+    for first, second in pairing.batches():
+        yield CanonicalBatch(_pair_table(distinct, first, second, spill), 0)
 
 
 def _spill_responses(
     plan: Plan, batches: Iterator[CanonicalBatch], spill: Spill, rejects: Rejects
-) -> tuple[int, hashing.Keys, npt.NDArray[np.float64]]:
-    """Rate and spill all usable responses; return rows read, group keys and ratings."""
+) -> _Read:
+    """Rate and spill all usable responses; return their numbers."""
     assert plan.source.rate is not None
-    rows_read = 0
-    groups, ratings = [np.empty(0, np.uint64)], [np.empty(0)]
+    read = _Read()
     for batch in batches:
         responses = batch.table
         rated = plan.source.rate(responses, plan.settings)
@@ -52,38 +84,79 @@ def _spill_responses(
         good = ~np.asarray(bad)
         kept = responses.select(["prompt", "history", "response", "origin"]).filter(pa.array(good))
         by_row = plan.layout.group_by == "row"
-        row = rows_read + responses.column("row").to_numpy()[good]
+        row = read.rows + responses.column("row").to_numpy()[good]
         keys = row.astype(np.uint64) if by_row else hashing.keys(hashing.prompt_digests(kept))
-        spill.append(kept.append_column("rating", pa.array(rated.rating[good])))
-        groups.append(keys)
-        ratings.append(rated.rating[good])
-        rows_read += batch.rows_read
+        spill.append(kept)
+        read.group.append(keys)
+        read.text.append(hashing.text_digests(kept.column("response")).view("<u8"))
+        read.rating.append(rated.rating[good])
+        read.rows += batch.rows_read
     spill.finish()
-    return rows_read, np.concatenate(groups), np.concatenate(ratings)
+    return read
 
 
-def _pair_table(first: pa.Table, second: pa.Table) -> pa.Table:
-    """Return canonical pairs of N first and N second responses to the same prompts."""
-    rows = first.num_rows
-    same = pc.equal(first.column("response"), second.column("response"))
-    same_origin = pc.equal(first.column("origin"), second.column("origin"))
-    both = pc.binary_join_element_wise(first.column("origin"), second.column("origin"), " + ")
-    nothing = pa.nulls(rows, pa.string())
-    columns = {
-        "prompt": first.column("prompt"),
-        "history": first.column("history"),
-        "response_a": first.column("response"),
-        "response_b": second.column("response"),
-        "score_a": first.column("rating"),
-        "score_b": second.column("rating"),
-        "gap": pa.nulls(rows, pa.float64()),
-        "preferred": pa.nulls(rows, pa.int8()),
-        "votes": pa.nulls(rows, pa.float64()),
-        "reason": pc.if_else(same, "identical_responses", nothing),
-        "detail": pc.if_else(same, "both answers are the same text", nothing),
-        "origin": pc.if_else(same_origin, first.column("origin"), both),
+def _reject_repeats(distinct: Distinct, spill: Spill, rejects: Rejects) -> None:
+    """Name each response that went into the mean of an earlier one."""
+    for some in _chunks(np.arange(len(distinct.repeats))):
+        into = spill.gather(distinct.merged_into[some]).column("origin")
+        words = "the same answer to the same prompt as "
+        detail = pc.binary_join_element_wise(words, into, "; their ratings are averaged", "")
+        reason = pa.repeat(MERGED, len(some))
+        rejects.add(spill.gather(distinct.repeats[some]), reason, detail)
+
+
+def _reject_excess(
+    excess: Excess, distinct: Distinct, limits: Limits, spill: Spill, rejects: Rejects
+) -> None:
+    """Write one row per prompt over the cap and reason, which stands for all its pairs."""
+    useful = excess.pairs - excess.ties - excess.small
+    left_out = {
+        TIE: (excess.ties, "have margin 0, and --ties drop"),
+        SMALL: (excess.small, f"have margin_raw below --min-margin {limits.min_margin:g}"),
+        CAPPED: (useful - excess.made, f"are over --max-pairs-per-prompt {limits.cap}"),
     }
-    return pa.table(columns)
+    for reason, (number, why) in left_out.items():
+        for some in _chunks(np.flatnonzero(number)):
+            counted, pairs = number[some].tolist(), excess.pairs[some].tolist()
+            words = [
+                f"{n} of the prompt's {all_} pairs {why}"
+                for n, all_ in zip(counted, pairs, strict=True)
+            ]
+            rows = spill.gather(distinct.row[excess.first[some]])
+            rejects.add(rows, pa.repeat(reason, len(some)), pa.array(words), sum(counted))
+
+
+def _pair_table(distinct: Distinct, first: Rows, second: Rows, spill: Spill) -> pa.Table:
+    """Return canonical pairs of N first and N second responses to the same prompts."""
+    a, b = (spill.gather(distinct.row[side]) for side in (first, second))
+    from_a, from_b = (
+        _origins(table, distinct.ratings[side]) for table, side in ((a, first), (b, second))
+    )
+    both = pc.binary_join_element_wise(from_a, from_b, " + ")
+    harmonic = 2 / (1 / distinct.ratings[first] + 1 / distinct.ratings[second])
+    given = {
+        "prompt": a.column("prompt"),
+        "history": a.column("history"),
+        "response_a": a.column("response"),
+        "response_b": b.column("response"),
+        "score_a": pa.array(distinct.rating[first]),
+        "score_b": pa.array(distinct.rating[second]),
+        "votes": pa.array(harmonic),
+    }
+    columns = {
+        name: given.get(name, pa.nulls(len(first), kind or pa.float64()))
+        for name, kind in PAIR_TYPES.items()
+    }
+    return pa.table({**columns, "origin": pc.if_else(pc.equal(from_a, from_b), from_a, both)})
+
+
+def _origins(responses: pa.Table, ratings: Rows) -> pa.ChunkedArray:
+    """Return where N responses came from: the first row of each, and how many more there are."""
+    origin = responses.column("origin")
+    more = pc.binary_join_element_wise(
+        " (and ", pa.array(ratings - 1).cast(pa.string()), " more)", ""
+    )
+    return pc.if_else(pa.array(ratings > 1), pc.binary_join_element_wise(origin, more, ""), origin)
 
 
 def _no_pairs() -> pa.Table:

@@ -1,6 +1,7 @@
 """What a run of `score` tells: counts, the summary it returns, the metadata of its file."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,13 +73,13 @@ def count(found: FirstPass, verdicts: Verdicts, rejected: Mapping[str, int]) -> 
     """Count a run after selection. rejected: what the first pass rejected, by reason."""
     kept = verdicts == KEPT
     dropped = np.bincount(verdicts, minlength=len(VERDICTS)).tolist()
-    reasons = {VERDICTS[code]: n for code, n in enumerate(dropped) if code != KEPT and n}
+    reasons = Counter({VERDICTS[code]: n for code, n in enumerate(dropped) if code != KEPT})
     return Counts(
         read=found.rows_read,
         kept=int(kept.sum()),
         ties=int((found.margin_raw[kept] == 0).sum()),
         flipped=int(found.flipped[kept].sum()),
-        rejected=dict(sorted({**rejected, **reasons}.items())),
+        rejected=dict(sorted((Counter(rejected) + reasons).items())),
     )
 
 

@@ -3,7 +3,7 @@
 Read base.py first (what a layout is), then shp.py (the simplest), then detect.py (the choice).
 """
 
-from margintool.layouts.base import Layout
+from margintool.layouts.base import Layout, found_as
 from margintool.layouts.detect import detect, require
 from margintool.layouts.mapping import apply_map, parse_map, wanted_columns
 from margintool.layouts.registry import LAYOUTS
@@ -13,6 +13,7 @@ __all__ = [
     "Layout",
     "apply_map",
     "detect",
+    "found_as",
     "parse_map",
     "require",
     "wanted_columns",

@@ -25,8 +25,7 @@ def rate(responses: pa.Table, settings: Settings) -> Rated:
     else:
         aspects = responses.column("aspects").combine_chunks()
         read = [
-            _read(f"{name} rating", pc.struct_field(aspects, name), settings)
-            for name in settings.aspects
+            _read(f"{name} rating", _aspect(aspects, name), settings) for name in settings.aspects
         ]
         rating = np.mean(np.stack([values for values, _ in read]), axis=0)
         problems = [problem for _, problem in read]
@@ -36,6 +35,13 @@ def rate(responses: pa.Table, settings: Settings) -> Rated:
         own = pc.if_else(pc.equal(own, SCORE_CONFLICT), pa.scalar(None, pa.string()), own)
     reason, detail = first_reason((own, responses.column("detail")), *problems)
     return Rated(np.where(reason.is_null(), rating, np.nan), reason, detail)
+
+
+def _aspect(aspects: pa.StructArray, name: str) -> pa.Array:
+    """Return an aspect's ratings; nulls where a batch has none, as records of JSON may."""
+    if aspects.type.get_field_index(name) < 0:
+        return pa.nulls(len(aspects), pa.string())
+    return pc.struct_field(aspects, name)
 
 
 def _read(
@@ -55,7 +61,7 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
     """Turn the ratings of canonical pairs into signed margins, a - b. N rows in, N out.
 
     Where a row has only a gap (helpsteer3's overall_preference) that gap is the margin, and its
-    scores stay null.
+    scores stay null. The weight is the number of ratings behind a pair, 1 where it is not known.
     """
     given_gap = pairs.column("gap").to_numpy()
     has_gap = ~np.isnan(given_gap)
@@ -70,7 +76,8 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
     with np.errstate(over="ignore"):  # an infinite gap is rejected by name
         gap = np.where(has_gap, given_gap, score_a - score_b)
     gap = np.where(reason.is_null(), gap, np.nan)
-    return Scored(gap, score_a, score_b, np.ones(len(gap)), reason, detail)
+    weight = np.nan_to_num(pairs.column("votes").to_numpy(), nan=1.0)
+    return Scored(gap, score_a, score_b, weight, reason, detail)
 
 
 RATINGS = Source(

@@ -1,12 +1,17 @@
 """Row hashes: stable, independent of batches, and equal to xxhash row by row."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
+import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from margintool import hashing
+from margintool.hashing import permuted, seeded
 from mmpo_core.schema import HISTORY
 
 texts = st.lists(st.text(max_size=20), min_size=1, max_size=20)
@@ -60,3 +65,29 @@ def test_seeded_numbers_are_fixed_by_key_and_seed_and_spread() -> None:
     np.testing.assert_array_equal(drawn[::7], hashing.seeded(keys[::7], 1))
     assert not np.array_equal(drawn, hashing.seeded(keys, 2))
     assert abs(float((drawn / 2.0**64).mean()) - 0.5) < 0.015
+
+
+@given(st.integers(1, 300), st.integers(0, 2**64 - 1))
+def test_permuted_is_a_permutation(size: int, key: int) -> None:
+    index = np.arange(size)
+    moved = permuted(index, np.full(size, size), np.full(size, key, np.uint64))
+    assert sorted(moved.tolist()) == index.tolist()
+
+
+@pytest.mark.parametrize(("size", "sample"), [(3, 1), (6, 3), (10, 2), (78, 1)])
+def test_samples_by_permutation_are_even(size: int, sample: int) -> None:
+    """50,000 keys: each set of `sample` numbers is equally likely; chi-square, fixed keys."""
+    draws = 50_000
+    keys = seeded(np.arange(draws, dtype=np.uint64), 7)
+    columns = [permuted(np.full(draws, i), np.full(draws, size), keys) for i in range(sample)]
+    sets = np.sort(np.stack(columns, axis=1), axis=1)
+    _, counts = np.unique(sets, axis=0, return_counts=True)
+    assert len(counts) == math.comb(size, sample)
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_permuted_long_numbers_stay_in_range() -> None:
+    """Lengths at a power of two, one less and one more, up to 5e11."""
+    size = np.array([1, 2, 2**20 - 1, 2**20, 2**20 + 1, 500_000_000_000])
+    moved = permuted(size - 1, size, np.arange(6, dtype=np.uint64))
+    assert np.all((moved >= 0) & (moved < size))

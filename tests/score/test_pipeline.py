@@ -252,10 +252,11 @@ def test_unusable_ratings_are_named_and_the_rest_is_paired(run: Run) -> None:
 
 
 def test_identical_responses_make_no_pair(run: Run) -> None:
+    """They are one response, rated (8 + 3) / 2."""
     rows = [long_row("x", "same", 8), long_row("x", "same", 3), long_row("x", "other", 5)]
     summary, pairs, _ = run(rows, source="ratings", pairing="all")
-    assert len(pairs) == 2
-    assert summary.rejected == {"identical_responses": 1}
+    assert [(p["chosen"], p["margin_raw"]) for p in pairs] == [("same", 0.5)]
+    assert summary.rejected == {"merged_response": 1}
 
 
 def test_range_normaliser_uses_the_scale(run: Run) -> None:
