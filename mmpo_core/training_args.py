@@ -146,6 +146,8 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"set {key}: {text!r} is not a value in YAML") from error
+        if value is False and key.endswith("_strategy"):
+            value = "no"  # which YAML reads as false
         values[key] = _number_or_same(value)
     return values
 

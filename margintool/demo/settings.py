@@ -106,7 +106,7 @@ def budget(options: DemoOptions) -> Budget:
             "micro_batch_size": 16,
             "eval_split": 0.0,  # the held-out prompts are in a file of their own
             "device": "cpu",  # the same numbers with and without a GPU
-            "set": ('save_strategy="no"',),  # a run takes a minute: no checkpoints
+            "set": ("save_strategy=no",),  # a run takes a minute: no checkpoints
         },
         resamples=50 if options.quick else 500,
     )
