@@ -1,6 +1,8 @@
 """From input to a stream of canonical pairs: layouts of pairs directly, of responses by pairing."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +11,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool.canonical import CanonicalBatch
-from margintool.layouts import apply_map, wanted_columns
+from margintool.layouts import apply_map, require, wanted_columns
 from margintool.plan import Plan
 from margintool.progress import Progress
 from margintool.rejects import Rejects
 from margintool.response_pairs import paired_responses
-from margintool.storage import RawBatch, Spill, prefetch
+from margintool.storage import RawBatch, Spill, Wanted, prefetch
+from mmpo_core.errors import InputError
+
+Rows = npt.NDArray[np.int64]
+SCORES = ("score_a", "score_b", "rating")  # canonical columns as the input has them
 
 
 def canonical_pairs(
     plan: Plan, folder: Path, rejects: Rejects, progress: Progress
 ) -> Iterator[CanonicalBatch]:
-    """Yield all pairs of the input, in input order, each with its `origin`."""
+    """Yield all pairs of the input, in input order, each with its `origin`.
+
+    Raises:
+        InputError: a file that cannot be read, or whose columns do not fit the layout.
+    """
     progress.start("reading", plan.input.total_bytes)
-    columns = wanted_columns(plan.layout, plan.mapping, plan.input.columns)
-    batches = plan.input.batches(columns, plan.options.limit, progress.advance)
-    converted = (_converted(plan, batch) for batch in batches)
+    groups, globs = wanted_columns(plan.layout, plan.mapping)
+    wanted = Wanted(groups, globs, check=partial(_check_columns, plan))
+    converted = _converted(plan, plan.input.batches(wanted, plan.options.limit, progress.advance))
     if plan.layout.kind == "pairs":
         yield from prefetch(converted)
     else:
@@ -32,15 +42,78 @@ def canonical_pairs(
             yield from paired_responses(plan, converted, spill, rejects)
 
 
-def _converted(plan: Plan, batch: RawBatch) -> CanonicalBatch:
-    """Return a raw batch in canonical form, pairs or responses, each row with its origin."""
+def _check_columns(plan: Plan, columns: pa.Schema) -> None:
+    """Check that a file has the layout that was found in the first one.
+
+    By names only: a value of the wrong type is its own row's fault, and rejected there.
+    """
+    table = columns.empty_table()
+    try:
+        require(plan.layout, apply_map(table, plan.mapping, strict=False).schema, types=False)
+    except InputError:
+        apply_map(table, plan.mapping)  # says so if a column named in --map is what is missing
+        raise
+
+
+def _converted(
+    plan: Plan, batches: Generator[RawBatch, None, None]
+) -> Generator[CanonicalBatch, None, None]:
+    """Yield raw batches in canonical form, pairs or responses, each row with its origin."""
+    held: list[tuple[pa.Table, Rows]] = []
+    rows_read = 0
+    with closing(batches):
+        for batch in batches:
+            held.append(_canonical(plan, batch))
+            rows_read += batch.table.num_rows
+            if not batch.more:
+                yield CanonicalBatch(_in_order(held), rows_read)
+                held, rows_read = [], 0
+
+
+def _canonical(plan: Plan, batch: RawBatch) -> tuple[pa.Table, Rows]:
+    """Return a raw batch in canonical form, and the input row of each of its rows."""
     table = plan.layout.convert(apply_map(batch.table, plan.mapping, strict=False))
     responses = plan.layout.kind == "responses"
-    row = table.column("row").to_numpy() if responses else np.arange(table.num_rows)
-    named = table.append_column("origin", origins(batch.name, batch.first_row + row))
-    return CanonicalBatch(named, batch.table.num_rows)
+    rows = batch.rows[table.column("row").to_numpy()] if responses else batch.rows
+    return table.append_column("origin", origins(batch.name, rows)), rows
 
 
-def origins(name: str, rows: npt.NDArray[np.int64]) -> pa.Array:
+def _in_order(pieces: list[tuple[pa.Table, Rows]]) -> pa.Table:
+    """Join the pieces of one stretch of input rows, in the order of the input."""
+    if len(pieces) == 1:
+        return pieces[0][0]
+    rows = np.concatenate([rows for _, rows in pieces])
+    tables = _alike([table for table, _ in pieces])
+    table = pa.concat_tables(tables, promote_options="permissive")
+    if "row" in table.column_names:  # from the start of the stretch
+        place = table.column_names.index("row")
+        table = table.set_column(place, "row", pa.array(rows - rows.min()))
+    return table.take(pa.array(np.argsort(rows, kind="stable")))
+
+
+def _alike(tables: list[pa.Table]) -> list[pa.Table]:
+    """Return the tables with scores as text, where they are not numbers in all of them."""
+    for name in SCORES:
+        if name not in tables[0].column_names:
+            continue
+        kinds = {table.schema.field(name).type for table in tables}
+        if not all(map(_is_number, kinds)):
+            tables = [_with_text(table, name) for table in tables]
+    return tables
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _with_text(table: pa.Table, name: str) -> pa.Table:
+    column = table.column(name)
+    if pa.types.is_nested(column.type):
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        column = pa.chunked_array([pa.array(texts, pa.string())])
+    return table.set_column(table.column_names.index(name), name, column.cast(pa.string()))
+
+
+def origins(name: str, rows: Rows) -> pa.Array:
     """Return `name:row` for each row number."""
     return pc.binary_join_element_wise(name, pa.array(rows).cast(pa.string()), ":")

@@ -1,4 +1,4 @@
-"""Which layout a table has, told from its columns. Used by the pipeline once per input."""
+"""Which layout a table has, told from its columns. Used once per input, and for each file."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -37,13 +37,18 @@ def detect(columns: pa.Schema, source: str) -> Layout:
     return best[0]
 
 
-def require(layout: Layout, columns: pa.Schema) -> None:
+def require(layout: Layout, columns: pa.Schema, *, types: bool = True) -> None:
     """Check that a layout given by name fits the columns.
+
+    Args:
+        layout: the layout.
+        columns: the table's columns, after --map.
+        types: whether their types must fit too.
 
     Raises:
         InputError: naming what is missing, and the nearest column names.
     """
-    lacking = missing(layout, columns)
+    lacking = missing(layout, columns, types=types)
     if lacking:
         hints = _hints(layout, columns)
         raise InputError(
@@ -52,14 +57,14 @@ def require(layout: Layout, columns: pa.Schema) -> None:
         )
 
 
-def missing(layout: Layout, columns: pa.Schema) -> list[str]:
+def missing(layout: Layout, columns: pa.Schema, *, types: bool = True) -> list[str]:
     """Return, in words, what a layout misses among the columns; empty if it fits."""
     lacking = [
         repr(name) for name in layout.required if found_as(layout, name, columns.names) is None
     ]
     if _lacks_choice(layout, columns.names):
         lacking.append(" or ".join(_group_words(group) for group in layout.one_of))
-    for name, (wanted, fits) in layout.types.items():
+    for name, (wanted, fits) in layout.types.items() if types else ():
         if name in columns.names and not fits(columns.field(name).type):
             lacking.append(f"{name!r} as {wanted} (it is {columns.field(name).type})")
     return lacking

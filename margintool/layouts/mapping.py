@@ -3,7 +3,7 @@
 A dot goes into a struct, unless a column has that very name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,28 +54,35 @@ def apply_map(table: pa.Table, mapping: Mapping[str, str], *, strict: bool = Tru
     Args:
         table: a raw batch.
         mapping: layout's name -> column, or a dotted path into structs.
-        strict: whether a struct field that this table lacks is an error. Batches after the first
-            may lack a field that none of their rows has: with False it is null there.
+        strict: whether a column or struct field that this table lacks is an error. A batch may
+            lack what none of its rows has: with False it is left out there.
 
     Raises:
-        InputError: if a column, or with `strict` a struct field, does not exist; names the
-            nearest ones.
+        InputError: with `strict`, if a column or struct field does not exist; names the nearest
+            ones.
     """
     new: dict[str, pa.ChunkedArray] = {}
     for name, path in mapping.items():
-        new[name], mark = _at(table, path, strict)
+        column, mark = _at(table, path, strict)
+        if column is not None:
+            new[name] = column
         if mark is not None:
             new[name + NOT_TEXT] = mark
-    moved = {*mapping.values(), *(path + NOT_TEXT for path in mapping.values()), *new}
+    old = {*mapping.values(), *mapping}
+    moved = {*old, *(name + NOT_TEXT for name in old)}
     kept = {name: table.column(name) for name in table.column_names if name not in moved}
     came_from = {MAPPED + name: path for name, path in mapping.items()}
     return pa.table({**kept, **new}, metadata=came_from) if mapping else table
 
 
-def _at(table: pa.Table, path: str, strict: bool) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
+def _at(
+    table: pa.Table, path: str, strict: bool
+) -> tuple[pa.ChunkedArray | None, pa.ChunkedArray | None]:
     """Return the column at a path, a column's name or fields inside it, and its companion."""
-    top = _top(path, table.column_names)
+    top = next((start for start in _starts(path) if start in table.column_names), None)
     if top is None:
+        if not strict:
+            return None, None
         raise InputError(
             f"--map: there is no column {path!r}.{nearest(path, table.column_names)} "
             f"Found: {', '.join(table.column_names)}"
@@ -94,33 +101,38 @@ def _at(table: pa.Table, path: str, strict: bool) -> tuple[pa.ChunkedArray, pa.C
                 f"--map: {path!r} has no field {field!r}.{nearest(field, fields)} Fields: {inside}"
             )
         else:
-            column, mark = pa.chunked_array([pa.nulls(table.num_rows)]), None
+            return None, None
     return column, mark
 
 
-def _top(path: str, columns: Sequence[str]) -> str | None:
-    """Return the column a path starts in: the longest name that is all of it, or up to a dot."""
-    starts = [name for name in columns if path == name or path.startswith(name + ".")]
-    return max(starts, key=len, default=None)
+def _starts(path: str) -> tuple[str, ...]:
+    """Return the names of the columns a path may start in: all of it, or up to a dot."""
+    parts = path.split(".")
+    return tuple(".".join(parts[:count]) for count in range(len(parts), 0, -1))
 
 
 def wanted_columns(
-    layout: Layout, mapping: Mapping[str, str], available: Sequence[str]
-) -> list[str]:
-    """Return the raw columns that a layout reads, optional ones and companions among them.
+    layout: Layout, mapping: Mapping[str, str]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Return the raw columns that a layout reads, optional ones among them.
 
     Args:
         layout: the layout.
         mapping: what `parse_map` gave.
-        available: names of the file's columns.
 
     Returns:
-        Names out of `available`, in its order.
+        For each column the names under which it may stand, the preferred one first; and globs.
     """
-    wanted = {_top(path, available) for path in mapping.values()}
+    groups = [_starts(path) for path in mapping.values()]
+    globs = []
     for name in (*layout.required, *layout.optional):
         names = (name, *layout.aliases.get(name, ()))
-        if not any(other in mapping for other in names):
-            wanted.update(found for other in names for found in matching(other, available))
-    wanted.update([f"{name}{NOT_TEXT}" for name in wanted])
-    return [name for name in available if name in wanted]
+        if _is_glob(name):
+            globs.append(name)
+        elif not any(other in mapping for other in names):
+            groups.append(names)
+    return tuple(groups), tuple(globs)
+
+
+def _is_glob(name: str) -> bool:
+    return any(letter in name for letter in "*?[")

@@ -127,6 +127,8 @@ def _words(messages: Messages, where: Ints, position: Ints) -> pa.Array:
 
 
 def _fault(role: str | None, content: str | None) -> str:
+    if role is None:
+        return f"has no role; known are {', '.join(ROLES)}"
     if role not in ROLES:
         return f"has role {role!r}; known are {', '.join(ROLES)}"
     if content is None:
@@ -141,11 +143,15 @@ def no_messages(rows: int) -> Messages:
 
 
 def read_messages(column: Column) -> Messages | None:
-    """Read a column of message lists (null counts as empty), or return None if it is not one."""
+    """Read a column of lists (null counts as empty), or return None if its type is no list.
+
+    What is in the lists shows in `malformed`: one list of plain texts must not make the empty
+    lists beside it, in a column of one type, look like lists of texts.
+    """
     kind = column.type
     if pa.types.is_null(kind):
         return no_messages(len(column))
-    if not _is_list(kind):
+    if not is_list(kind):
         return None
     lists = as_array(column)
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
@@ -153,11 +159,12 @@ def read_messages(column: Column) -> Messages | None:
     items = lists.flatten()
     if pa.types.is_struct(items.type):
         return Messages(offsets, _field(items, "role"), _field(items, "content"))
-    nothing = pa.nulls(len(items), pa.string())
-    return Messages(offsets, nothing, nothing) if pa.types.is_null(items.type) else None
+    nothing = pa.nulls(len(items), pa.string())  # items that are no messages have no role
+    return Messages(offsets, nothing, nothing)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is a list of anything."""
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )

@@ -15,9 +15,17 @@ import pyarrow.compute as pc
 
 from margintool.canonical import SCORE_CONFLICT
 from margintool.layouts.base import Layout
+from margintool.layouts.messages import is_list
 from margintool.layouts.pair_rows import INPUT_COLUMN
 from margintool.layouts.raw import Raw
-from margintool.layouts.rows import Problems, as_array, rating_text, responses_table, sentence
+from margintool.layouts.rows import (
+    Problems,
+    as_array,
+    rating_text,
+    responses_table,
+    sentence,
+    shorten,
+)
 from margintool.layouts.texts import read_answer, read_prompt
 from margintool.numbers import Column, Floats, to_numbers
 
@@ -29,12 +37,12 @@ ROWS = "__rows"  # a column that keeps the number of rows where structs have no 
 
 def convert(table: pa.Table) -> pa.Table:
     """UltraFeedback rows -> RESPONSES. A row without completions gives one unusable response."""
-    raw = Raw(table, ALIASES)
-    row, items = _completions(raw)
-    prompt_problems, problems = Problems(raw.rows), Problems(len(row))
-    prompt = read_prompt(raw, prompt_problems, "instruction")
-    _spread(prompt_problems, row, problems)
-    problems.mark(pc.is_null(items.column("item")), "no_completions", "completions is empty")
+    raw, by_row = Raw(table, ALIASES), Problems(table.num_rows)
+    prompt = read_prompt(raw, by_row, "instruction")
+    row, items = _completions(raw, by_row)
+    problems = Problems(len(row))
+    _spread(by_row, row, problems)
+    problems.mark(pc.is_null(items.column("item")), "empty_response", "the completion is null")
     fields = Raw(_fields(items.column("item")))
     answer = read_answer(fields, problems, "response")
     annotations = Raw(_fields(fields.column("annotations")))
@@ -53,12 +61,13 @@ def convert(table: pa.Table) -> pa.Table:
     return responses_table(problems, columns, aspects)
 
 
-def _completions(raw: Raw) -> tuple[npt.NDArray[np.int64], pa.Table]:
+def _completions(raw: Raw, problems: Problems) -> tuple[npt.NDArray[np.int64], pa.Table]:
     """Return the row of each completion, and the completions; a row without any has one null."""
     lists = as_array(raw.column("completions"))
-    if pa.types.is_null(lists.type):
-        return np.arange(raw.rows), pa.table({"item": lists})
+    if not is_list(lists.type) or not _is_struct_list(lists.type):
+        lists = _only_empty(lists, problems)
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    problems.mark(lengths == 0, "no_completions", "completions is empty")
     items = lists.flatten()
     row = np.repeat(np.arange(raw.rows), np.maximum(lengths, 1))
     if (lengths > 0).all():
@@ -66,6 +75,20 @@ def _completions(raw: Raw) -> tuple[npt.NDArray[np.int64], pa.Table]:
     nothing = (lengths == 0)[row]
     place = pa.array(np.cumsum(~nothing) - 1, mask=nothing)
     return row, pa.table({"item": items.take(place)})
+
+
+def _only_empty(values: pa.Array, problems: Problems) -> pa.Array:
+    """Mark completions that are not lists of objects; return a list without items for each row."""
+    odd = pc.is_valid(values)
+    if is_list(values.type):  # an empty list is one of any type
+        odd = pc.and_(odd, pc.greater(pc.fill_null(pc.list_value_length(values), 0), 0))
+
+    def words(rows: pa.Array) -> pa.Array:
+        shown = shorten(values.take(rows))
+        return sentence("completions is ", shown, ", not a list of objects")
+
+    problems.mark(odd, "bad_completions", words)
+    return pa.nulls(len(values), pa.list_(pa.struct([])))
 
 
 def _fields(column: Column) -> pa.Table:
@@ -121,7 +144,7 @@ def _row_means(columns: list[Floats]) -> Floats:
 
 
 def _is_struct_list(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         return bool(pa.types.is_struct(kind.value_type) or pa.types.is_null(kind.value_type))
     return bool(pa.types.is_null(kind))
 

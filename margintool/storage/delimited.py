@@ -2,13 +2,13 @@
 
 import csv
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from margintool.storage.columns import check_unique, check_wanted
+from margintool.storage.columns import Wanted, check_unique, columns_to_read
 from margintool.storage.files import ByteSource, InputFile
 from margintool.storage.json_errors import not_utf8
 from margintool.storage.stream import Chunk, regroup
@@ -21,7 +21,7 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 def read_delimited(
-    file: InputFile, columns: Sequence[str] | None, batch_bytes: int
+    file: InputFile, wanted: Wanted | None, batch_bytes: int
 ) -> Generator[Chunk, None, None]:
     """Yield the rows of a CSV or TSV file, all columns as strings.
 
@@ -34,10 +34,12 @@ def read_delimited(
     rows = done = 0
     for block in BLOCKS:
         try:
-            for table, position in regroup(_read(file, columns, block), batch_bytes):
+            for chunk in regroup(_read(file, wanted, block), batch_bytes):
+                table = chunk.table
                 rows += table.num_rows
                 if rows > done:
-                    yield Chunk(table.slice(max(0, table.num_rows - (rows - done))), position)
+                    new = table.slice(max(0, table.num_rows - (rows - done)))
+                    yield Chunk(new, chunk.position)
                     done = rows
             return
         except pa.ArrowInvalid as error:
@@ -50,15 +52,15 @@ def read_delimited(
     )
 
 
-def _read(file: InputFile, columns: Sequence[str] | None, block: int) -> Iterator[Chunk]:
+def _read(file: InputFile, wanted: Wanted | None, block: int) -> Iterator[Chunk]:
     """Yield all rows. Raises pyarrow's error where a row is longer than `block` bytes."""
     names = _header(file, block)
-    check_wanted(file.name, columns, names)
-    wanted = names if columns is None else list(columns)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    columns = columns_to_read(file.name, wanted, schema)
     convert = pc.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
+        column_types=schema,
         # The last column too: a quote that is never closed shows there.
-        include_columns=list(dict.fromkeys([*wanted, names[-1]])),
+        include_columns=list(dict.fromkeys([*columns, names[-1]])),
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
@@ -67,7 +69,7 @@ def _read(file: InputFile, columns: Sequence[str] | None, block: int) -> Iterato
     with file.open() as source:
         for batch in _open(file, source, block, convert):
             last = batch if batch.num_rows else last
-            yield Chunk(pa.Table.from_batches([batch]).select(wanted), source.position)
+            yield Chunk(pa.Table.from_batches([batch]).select(columns), source.position)
         if last is not None and _ends_in_quotes(last, source):
             raise InputError(
                 f'{file.name}: a quote (") is opened and never closed, so that the last value '

@@ -1,12 +1,12 @@
 """Datasets on the Hugging Face hub, streamed by `datasets`. The only module that imports it."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from margintool.storage.columns import check_wanted
+from margintool.storage.columns import Wanted, columns_to_read
 from margintool.storage.stream import Chunk, Part, regroup
 from mmpo_core.errors import InputError
 
@@ -15,9 +15,7 @@ T = TypeVar("T")
 DEFAULT_SPLIT = "train"
 TIMEOUT = 10.0  # seconds that the hub has to answer the first request
 _ROWS_AT_ONCE = 1000
-_INSTEAD = (
-    "To use a local file instead: margintool score --source shp --input FILE --out pairs.parquet"
-)
+_INSTEAD = "To read a local file instead, give its path: --input FILE"
 
 
 def hub_part(
@@ -51,19 +49,18 @@ def hub_part(
 
 
 def _read(
-    dataset: str, stream: Any, columns: Sequence[str] | None, batch_bytes: int
+    dataset: str, stream: Any, wanted: Wanted | None, batch_bytes: int
 ) -> Generator[Chunk, None, None]:
-    yield from regroup(_tables(dataset, stream, columns), batch_bytes)
+    yield from regroup(_tables(dataset, stream, wanted), batch_bytes)
 
 
-def _tables(dataset: str, stream: Any, columns: Sequence[str] | None) -> Iterator[Chunk]:
+def _tables(dataset: str, stream: Any, wanted: Wanted | None) -> Iterator[Chunk]:
     tables = stream.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE)
     while True:
         table: pa.Table | None = _asking(dataset, lambda: next(tables, None))
         if table is None:
             return
-        check_wanted(dataset, columns, table.column_names)
-        yield Chunk(table.select(columns or table.column_names), 0)
+        yield Chunk(table.select(columns_to_read(dataset, wanted, table.schema)), 0)
 
 
 def _asking(dataset: str, action: Callable[[], T]) -> T:

@@ -1,19 +1,21 @@
 """JSON Lines: one object a line, read in blocks, at about the speed of pyarrow's reader.
 
 A block that pyarrow refuses is parsed again line by line by Python, which either gives the
-rows (json_values.py) or the exact error: file, line, what is wrong.
+rows (json_kinds.py) or the exact error: file, line, what is wrong.
 """
 
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pyarrow as pa
 import pyarrow.json as pj
 
-from margintool.canonical import NOT_TEXT
+from margintool.storage.columns import Wanted
 from margintool.storage.files import ByteSource, InputFile
 from margintool.storage.json_errors import decode_line
-from margintool.storage.json_values import table_of
+from margintool.storage.json_kinds import Piece, Pieces
+from margintool.storage.json_values import Record
 from margintool.storage.stream import Chunk, prefetch
 from mmpo_core.errors import InputError
 
@@ -25,26 +27,32 @@ _DEEP = (b"[" * 256, b"]" * 256, b"}" * 256, b"}]" * 128)
 
 
 def read_json_lines(
-    file: InputFile, columns: Sequence[str] | None, batch_bytes: int
+    file: InputFile, wanted: Wanted | None, batch_bytes: int
 ) -> Generator[Chunk, None, None]:
     """Yield the records of a JSON Lines file. Blank lines are skipped.
 
     Args:
         file: the file; its lines are UTF-8.
-        columns: names to keep, a name that no record of a batch has being null there; None
-            keeps all.
+        wanted: columns to keep, of those that a block has; None keeps all.
         batch_bytes: size of a block of text, which makes one batch.
 
     Raises:
-        InputError: at the first line that is not a JSON object.
+        InputError: at the first line that is not a JSON object, or where the first block lacks
+            columns.
     """
-    parser = BlockParser(file.name, columns)
+    parser = BlockParser(file.name, wanted)
     with (
         file.open() as source,
         closing(prefetch(line_blocks(source, file.name, batch_bytes))) as blocks,
     ):
         for block, position in blocks:
-            yield Chunk(parser.parse(block), position)
+            yield from chunks_of(parser.parse(block), position)
+
+
+def chunks_of(pieces: list[Piece], position: int) -> Iterator[Chunk]:
+    """Yield the pieces of one block as chunks."""
+    for number, (table, places) in enumerate(pieces, start=1):
+        yield Chunk(table, position, places, more=number < len(pieces))
 
 
 def line_blocks(
@@ -70,20 +78,23 @@ def line_blocks(
 class BlockParser:
     """Parses blocks of whole lines in the file's order, and keeps count of the lines."""
 
-    def __init__(self, name: str, columns: Sequence[str] | None) -> None:
+    def __init__(self, name: str, wanted: Wanted | None) -> None:
         self._name = name
-        self._columns = columns
+        self._wanted = wanted
+        self._pieces = Pieces(name, wanted)
         self._line = 1  # number of the next block's first line
         self._types: pa.Schema | None = None  # as found in the blocks so far
 
-    def parse(self, block: bytes) -> pa.Table:
-        """Return the records in `block`, with the wanted columns."""
+    def parse(self, block: bytes) -> list[Piece]:
+        """Return the records in `block`, with the wanted columns, one piece per kind of row."""
         newlines = block.count(b"\n")
         table = self._by_arrow(block)
-        if table is None or not _is_row_per_line(table, block, newlines):
-            table = self._by_python(block)
+        if table is None or not _is_row_per_line(table, block, newlines) or self._contested(table):
+            pieces = self._pieces.of_records(self._by_python(block))
+        else:
+            pieces = self._pieces.of_table(table)
         self._line += newlines
-        return _select(table, self._columns)
+        return pieces
 
     def _by_arrow(self, block: bytes) -> pa.Table | None:
         """Return the block as pyarrow reads it, or None where it refuses."""
@@ -91,26 +102,47 @@ class BlockParser:
             return None
         table = None
         if self._types is not None:
-            table = _parse(block, _ARROW_BLOCK, *self._expected(self._types))
+            types, unexpected = self._expected(self._types, block)
+            table = _parse(block, _ARROW_BLOCK, types, unexpected)
+            if table is not None and unexpected == "ignore":
+                table = table.select([name for name in types.names if name in self._types.names])
         if table is None:
             table = _infer(block)
             if table is not None:
                 self._types = _merge(self._types, table.schema)
         return table
 
-    def _expected(self, types: pa.Schema) -> tuple[pa.Schema, str]:
+    def _expected(self, types: pa.Schema, block: bytes) -> tuple[pa.Schema, str]:
         """Leave unwanted columns unparsed, where that cannot hide a wanted column or field."""
-        if self._columns is None or not set(self._columns) <= set(types.names):
+        if self._wanted is None or _may_hold(self._wanted.globs, block):
             return types, "infer"
-        wanted = [types.field(name) for name in self._columns]
-        if any(field.type.num_fields for field in wanted):
-            return types, "infer"
+        for group in self._wanted.groups:
+            seen = [name for name in group if name in types.names]
+            if seen and (seen[0] != group[0] or types.field(seen[0]).type.num_fields):
+                return types, "infer"
+        # A column not seen yet is null so far: pyarrow refuses the block that has a value of it.
+        known = {name: types.field(name).type for name in types.names}
+        wanted = [(name, known.get(name, pa.null())) for name in self._wanted.names]
         return pa.schema(wanted), "ignore"
 
-    def _by_python(self, block: bytes) -> pa.Table:
+    def _contested(self, table: pa.Table) -> bool:
+        """Whether rows may differ in the name by which a column is found."""
+        groups = [] if self._wanted is None else self._wanted.contested(table.column_names)
+        return any(
+            table.column(first).null_count
+            and any(table.column(name).null_count < table.num_rows for name in others)
+            for first, *others in groups
+        )
+
+    def _by_python(self, block: bytes) -> list[Record]:
         lines = enumerate(block.split(b"\n"), start=self._line)
-        records = [decode_line(line, self._name, number) for number, line in lines if line.strip()]
-        return table_of(records, self._columns)
+        return [decode_line(line, self._name, number) for number, line in lines if line.strip()]
+
+
+def _may_hold(globs: tuple[str, ...], block: bytes) -> bool:
+    """Whether a key that a glob stands for may be in the block."""
+    starts = [re.split(r"[*?[]", glob, maxsplit=1)[0] for glob in globs]
+    return any(b'"' + start.encode() in block for start in starts)
 
 
 def _parse(
@@ -169,16 +201,3 @@ def _is_row_per_line(table: pa.Table, block: bytes, newlines: int) -> bool:
         lines = sum(1 for line in block.split(b"\n") if line.strip())
     may_hold_null = all(column.null_count for column in table.columns) and b"null" in block
     return lines == int(table.num_rows) and not may_hold_null
-
-
-def _select(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
-    """Return the wanted columns, each with its `__not_text` companion where it has one."""
-    if columns is None:
-        return table
-    chosen = {}
-    for name in columns:
-        found = name in table.column_names
-        chosen[name] = table.column(name) if found else pa.nulls(table.num_rows)
-        if name + NOT_TEXT in table.column_names:
-            chosen[name + NOT_TEXT] = table.column(name + NOT_TEXT)
-    return pa.table(chosen)

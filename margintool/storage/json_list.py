@@ -7,8 +7,9 @@ Python's own parser reads the list in blocks of text. It takes what Python's jso
 import codecs
 import json
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 
+from margintool.storage.columns import Wanted
 from margintool.storage.files import ByteSource, InputFile
 from margintool.storage.json_errors import (
     DECODER,
@@ -16,8 +17,9 @@ from margintool.storage.json_errors import (
     must_be_object,
     not_utf8,
 )
-from margintool.storage.json_lines import read_json_lines
-from margintool.storage.json_values import Record, table_of
+from margintool.storage.json_kinds import Pieces
+from margintool.storage.json_lines import chunks_of, read_json_lines
+from margintool.storage.json_values import Record
 from margintool.storage.stream import Chunk
 from mmpo_core.errors import InputError
 
@@ -29,7 +31,7 @@ _TOKEN = 16
 
 
 def read_json(
-    file: InputFile, columns: Sequence[str] | None, batch_bytes: int
+    file: InputFile, wanted: Wanted | None, batch_bytes: int
 ) -> Generator[Chunk, None, None]:
     """Yield the records of a .json file, about `batch_bytes` of text at a time.
 
@@ -38,19 +40,20 @@ def read_json(
             the line number.
     """
     if _holds_lines(file):
-        yield from read_json_lines(file, columns, batch_bytes)
+        yield from read_json_lines(file, wanted, batch_bytes)
         return
     with file.open() as source:
         scanner = ListScanner(source, file.name)
+        pieces = Pieces(file.name, wanted)
         records: list[Record] = []
         start = 0
         for record in scanner.records():
             records.append(record)
             if scanner.consumed - start >= batch_bytes:
-                yield Chunk(table_of(records, columns), source.position)
+                yield from chunks_of(pieces.of_records(records), source.position)
                 records, start = [], scanner.consumed
         if records:
-            yield Chunk(table_of(records, columns), source.position)
+            yield from chunks_of(pieces.of_records(records), source.position)
 
 
 def _holds_lines(file: InputFile) -> bool:

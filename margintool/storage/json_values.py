@@ -32,14 +32,15 @@ def table_of(records: Sequence[Record], columns: Sequence[str] | None = None) ->
         records: parsed JSON objects.
         columns: names to keep, in this order; None keeps all, in order of first appearance.
     """
-    names = _names(records) if columns is None else columns
+    names = names_of(records) if columns is None else columns
     fields = _fields(records, names)
     if not fields:
         return pa.table({"": pa.nulls(len(records))}).select([])
     return pa.table(dict(fields))
 
 
-def _names(records: Iterable[Mapping[str, Any]]) -> list[str]:
+def names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return all keys of the records, in order of first appearance."""
     return list(dict.fromkeys(chain.from_iterable(records)))
 
 
@@ -104,7 +105,7 @@ def _lists(values: list[Any]) -> pa.Array:
 
 def _structs(values: list[Any]) -> pa.Array:
     records = [{} if value is None else value for value in values]
-    names = _names(records)
+    names = names_of(records)
     if not names:
         return pa.array(values, pa.struct([]))
     fields = _fields(records, names)

@@ -111,9 +111,12 @@ def specs_of(spec: "str | Path | Sequence[str | Path]") -> list[str]:
     """Return one or several inputs as a list of texts.
 
     Raises:
-        InputError: for an empty list.
+        InputError: for an empty list or an empty text.
     """
     given = [spec] if isinstance(spec, str | Path) else list(spec)
     if not given:
         raise InputError("no input given")
-    return [str(one) for one in given]
+    specs = [str(one) for one in given]
+    if "" in specs:  # as a path it would be the current folder
+        raise InputError("--input is empty; give a file, a folder, a glob or a dataset's id")
+    return specs

@@ -1,14 +1,14 @@
 """Parquet, streamed in bounded memory whatever the size of its row groups."""
 
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from margintool.storage.columns import check_unique, check_wanted
+from margintool.storage.columns import Wanted, check_unique, columns_to_read
 from margintool.storage.files import ByteSource, InputFile, reading
 from margintool.storage.stream import Chunk, rows_per_batch
 from mmpo_core.errors import InputError
@@ -21,17 +21,16 @@ _SAMPLE_ROWS = 256
 
 
 def read_parquet(
-    file: InputFile, columns: Sequence[str] | None, batch_bytes: int
+    file: InputFile, wanted: Wanted | None, batch_bytes: int
 ) -> Generator[Chunk, None, None]:
     """Yield the rows of a Parquet file, about `batch_bytes` of decoded values at a time.
 
     Raises:
-        InputError: not a Parquet file, a damaged one, or one that lacks a wanted column.
+        InputError: not a Parquet file, a damaged one, or one whose columns do not do.
     """
     with _plain_path(file) as path, _open(file, path) as parquet:
-        names = parquet.schema_arrow.names
-        check_unique(file.name, names)
-        check_wanted(file.name, columns, names)
+        check_unique(file.name, parquet.schema_arrow.names)
+        columns = columns_to_read(file.name, wanted, parquet.schema_arrow)
         total = parquet.metadata.num_rows
         rows = 0
         for batch in _batches(file, parquet, columns, batch_bytes):
@@ -53,20 +52,19 @@ def _open(file: InputFile, path: Path) -> pq.ParquetFile:
 
 
 def _batches(
-    file: InputFile, parquet: pq.ParquetFile, columns: Sequence[str] | None, batch_bytes: int
+    file: InputFile, parquet: pq.ParquetFile, columns: list[str], batch_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    wanted = None if columns is None else list(columns)
     done = 0
     try:
-        rows = _batch_rows(parquet, wanted, batch_bytes)
-        for batch in parquet.iter_batches(rows, columns=wanted, use_threads=True):
+        rows = _batch_rows(parquet, columns, batch_bytes)
+        for batch in parquet.iter_batches(rows, columns=columns, use_threads=True):
             yield batch
             done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file.name}: damaged Parquet data after row {done} ({error})") from error
 
 
-def _batch_rows(parquet: pq.ParquetFile, columns: list[str] | None, batch_bytes: int) -> int:
+def _batch_rows(parquet: pq.ParquetFile, columns: list[str], batch_bytes: int) -> int:
     """Choose the rows of a batch from the size of the whole file and of its first rows.
 
     The file's own figure is of encoded values, too low where texts repeat; the first rows may

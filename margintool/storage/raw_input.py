@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from margintool.canonical import NOT_TEXT
+from margintool.storage.columns import Wanted
 from margintool.storage.files import reading
 from margintool.storage.hub import hub_part
 from margintool.storage.locate import is_hub_id, local_parts, no_effect, specs_of
-from margintool.storage.stream import BATCH_BYTES, Part, prefetch
+from margintool.storage.stream import BATCH_BYTES, Chunk, Part, prefetch
 from mmpo_core.errors import InputError
 
 SAMPLE_ROWS = 100
@@ -27,18 +29,21 @@ _HASH_BLOCK = 4 << 20
 
 @dataclass(frozen=True)
 class RawBatch:
-    """Some consecutive rows of one file or split.
+    """Some rows of one file or split.
 
     Args:
-        table: the columns as found, or those asked for. Types may differ from batch to batch.
-            JSON columns that mix text with other values follow json_values.table_of.
+        table: the columns as found, or those wanted. Names and types may differ from batch to
+            batch. JSON columns that mix text with other values follow json_values.table_of.
         name: the path as the user gave it, or `stanfordnlp/SHP:train`.
-        first_row: number, from 1, of the first row within that file or split.
+        rows: (rows,) ascending numbers, from 1, of the rows within that file or split.
+        more: whether the next batch is of the same stretch of rows. JSON rows of different kinds
+            come as several batches, whose row numbers interleave.
     """
 
     table: pa.Table
     name: str
-    first_row: int
+    rows: npt.NDArray[np.int64]
+    more: bool = False
 
 
 class RawInput:
@@ -64,47 +69,44 @@ class RawInput:
     def _sample(self) -> pa.Table:
         for part in self._parts:
             with closing(part.read(None, _SAMPLE_BYTES)) as chunks:
-                for table, _ in chunks:
-                    if table.num_rows:
-                        return table.slice(0, SAMPLE_ROWS)
+                tables = []
+                for chunk in chunks:
+                    tables.append(chunk.table)
+                    if not chunk.more and (some := max(tables, key=len)).num_rows:
+                        return some.slice(0, SAMPLE_ROWS)
         raise InputError(f"{self.description}: no rows")
 
     def schema_sample(self) -> pa.Table:
-        """Return the first rows, at most 100, with all columns.
+        """Return the first rows, at most 100, with all columns; of the most frequent kind of row.
 
         Raises:
             InputError: there are no rows, or the first ones cannot be read.
         """
         return self._sample
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the top-level columns in the first rows, without `__not_text` companions."""
-        names: list[str] = self._sample.column_names
-        return [name for name in names if not _is_companion(name, names)]
-
     def batches(
         self,
-        columns: Sequence[str] | None = None,
+        wanted: Wanted | None = None,
         limit: int | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Generator[RawBatch, None, None]:
         """Yield all rows in order, in batches of about 16 MB, reading one batch ahead.
 
         Args:
-            columns: which columns; None for all. Records of JSON may lack some: null there.
+            wanted: which columns, of those that a file has; None for all.
             limit: at most so many rows in all.
             on_bytes: called with the number of bytes read since its last call; the sum comes to
                 `total_bytes`.
 
         Raises:
-            InputError: naming the file and the row or line that cannot be read.
+            InputError: naming the file and the row or line that cannot be read, or the columns
+                that the file lacks.
         """
         left = limit
         for part in self._parts:
             if left == 0:
                 return
-            for batch in _batches(part, columns, left, on_bytes):
+            for batch in _batches(part, wanted, left, on_bytes):
                 left = None if left is None else left - batch.table.num_rows
                 yield batch
 
@@ -144,6 +146,11 @@ def open_input(
         InputError: what is wrong with it, and what to do.
     """
     specs = specs_of(spec)
+    if len(specs) > 1 and (dataset := next(filter(is_hub_id, specs), None)) is not None:
+        raise InputError(
+            f"{dataset}: no such file or folder. A dataset on the hub cannot be combined with "
+            "other inputs: give its id alone"
+        )
     if len(specs) == 1 and is_hub_id(specs[0]):
         part, identity = hub_part(specs[0], split=split, config=config, revision=revision)
         dataset, _, chosen = part.name.rpartition(":")
@@ -157,29 +164,40 @@ def open_input(
 
 def _batches(
     part: Part,
-    columns: Sequence[str] | None,
+    wanted: Wanted | None,
     limit: int | None,
     on_bytes: Callable[[int], None] | None,
 ) -> Generator[RawBatch, None, None]:
     """Yield the batches of one part, at most `limit` rows."""
-    rows = read = 0
-    with closing(prefetch(part.read(columns, BATCH_BYTES))) as chunks:
-        for table, position in chunks:
-            some = table if limit is None else table.slice(0, limit - rows)
-            if some.num_rows:
-                yield RawBatch(some, part.name, rows + 1)
-            rows += some.num_rows
-            if on_bytes is not None and position > read:
-                on_bytes(position - read)
-                read = position
-            if rows == limit:
-                return
+    done = ahead = read = 0  # rows of the blocks before, and with those of this one so far
+    with closing(prefetch(part.read(wanted, BATCH_BYTES))) as chunks:
+        for chunk in chunks:
+            batch = _batch(chunk, part.name, done, limit)
+            ahead = max(ahead, done + _last(chunk))
+            if batch.table.num_rows or chunk.places is not None:
+                yield batch
+            if on_bytes is not None and chunk.position > read:
+                on_bytes(chunk.position - read)
+                read = chunk.position
+            if not chunk.more:
+                done = ahead
+                if limit is not None and done >= limit:
+                    return
     if on_bytes is not None and part.size is not None and part.size > read:
         on_bytes(part.size - read)
 
 
-def _is_companion(name: str, names: Sequence[str]) -> bool:
-    return name.endswith(NOT_TEXT) and name.removesuffix(NOT_TEXT) in names
+def _batch(chunk: Chunk, name: str, done: int, limit: int | None) -> RawBatch:
+    """Return a chunk after `done` rows of the file `name`, cut at row `limit`."""
+    places = np.arange(chunk.table.num_rows) if chunk.places is None else chunk.places
+    rows = places + done + 1
+    count = len(rows) if limit is None else int(np.searchsorted(rows, limit, side="right"))
+    return RawBatch(chunk.table.slice(0, count), name, rows[:count], chunk.more)
+
+
+def _last(chunk: Chunk) -> int:
+    """Return how many rows of its block a chunk shows: its last place, from 1."""
+    return int(chunk.table.num_rows if chunk.places is None else chunk.places[-1] + 1)
 
 
 def _hash_file(update: Callable[[bytes], None], path: Path) -> None:

@@ -5,14 +5,14 @@ through in batches.
 """
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from margintool.storage.columns import check_wanted
+from margintool.storage.columns import Wanted, columns_to_read
 from margintool.storage.files import reading
 from margintool.storage.stream import Chunk, Part, regroup
 from mmpo_core.errors import InputError, nearest
@@ -66,20 +66,20 @@ def _json(path: Path, name: str) -> Any:
 
 
 def _read(
-    files: tuple[Path, ...], name: str, columns: Sequence[str] | None, batch_bytes: int
+    files: tuple[Path, ...], name: str, wanted: Wanted | None, batch_bytes: int
 ) -> Generator[Chunk, None, None]:
-    yield from regroup(_batches(files, name, columns), batch_bytes)
+    yield from regroup(_batches(files, name, wanted), batch_bytes)
 
 
-def _batches(files: tuple[Path, ...], name: str, columns: Sequence[str] | None) -> Iterator[Chunk]:
+def _batches(files: tuple[Path, ...], name: str, wanted: Wanted | None) -> Iterator[Chunk]:
     before = 0
     for path in files:
         with reading(f"{name} ({path.name})", partial(pa.OSFile, str(path))) as file:
             try:
                 for batch in pa.ipc.open_stream(file):
-                    check_wanted(name, columns, batch.schema.names)
-                    table = pa.Table.from_batches([batch])
-                    yield Chunk(table.select(columns or table.column_names), before + file.tell())
+                    columns = columns_to_read(name, wanted, batch.schema)
+                    table = pa.Table.from_batches([batch]).select(columns)
+                    yield Chunk(table, before + file.tell())
             except (pa.ArrowInvalid, OSError) as error:
                 raise InputError(f"{name}: {path.name} is damaged ({error})") from error
             before += file.size()

@@ -1,12 +1,16 @@
 """Small tools for streams of Arrow tables, used by every reader. Next: raw_input.py."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+
+from margintool.storage.columns import Wanted
 
 T = TypeVar("T")
 
@@ -14,13 +18,25 @@ BATCH_BYTES = 16 << 20  # decoded text in one batch: large enough for Arrow, sma
 
 
 class Chunk(NamedTuple):
-    """Some rows of one file, and how far into the file (in its own bytes) reading has come."""
+    """Some rows of one file, in one table.
+
+    JSON rows of different kinds cannot share a table: those of one block come as several chunks.
+
+    Args:
+        table: the rows.
+        position: how far into the file, in its own bytes, reading has come.
+        places: (rows,) ascending places of the rows in their block, from 0; None if the chunk is
+            the whole block.
+        more: whether another chunk of the same block follows.
+    """
 
     table: pa.Table
     position: int
+    places: npt.NDArray[np.int64] | None = None
+    more: bool = False
 
 
-Read = Callable[[Sequence[str] | None, int], Generator[Chunk, None, None]]
+Read = Callable[[Wanted | None, int], Generator[Chunk, None, None]]
 """Reads one part: (wanted columns or None for all, bytes of a batch) -> its chunks in order."""
 
 
@@ -68,9 +84,10 @@ def regroup(chunks: Iterator[Chunk], batch_bytes: int) -> Generator[Chunk, None,
     held: list[pa.Table] = []
     held_bytes = 0
     position = 0
-    for table, position in chunks:
-        held.append(table)
-        held_bytes += table.nbytes
+    for chunk in chunks:
+        position = chunk.position
+        held.append(chunk.table)
+        held_bytes += chunk.table.nbytes
         if held_bytes >= batch_bytes:
             yield from _cut(held, position, batch_bytes)
             held, held_bytes = [], 0

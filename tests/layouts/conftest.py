@@ -105,8 +105,12 @@ EXAMPLES: dict[str, list[Row]] = {
         )
     ],
     "ratings_long": [
-        {"prompt": p, "response": r, "rating": s, "model": m}
-        for p, r, s, m in (("p", "a", 8, "m"), ("p", "b", None, None), (None, "c", 3, "m"))
+        {"prompt": p, "response": r, "rating": s, "model": m, "aspects": {"x": x, "y": 2}}
+        for p, r, s, m, x in (
+            ("p", "a", 8, "m", "5"),
+            ("p", "b", None, None, "N/A"),
+            (None, "c", 3, "m", None),
+        )
     ],
     "ratings_pair": _pairs(RATED, ("p", "a", "b", "8", "N/A"), ("p", "x", "x", "1", "2")),
 }

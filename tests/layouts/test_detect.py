@@ -51,6 +51,11 @@ def test_own_names_beat_aliases():
     assert detect(columns(names), "ratings").name == "ratings_pair"
 
 
+@pytest.mark.parametrize("rated", ["rating", "score", "aspects", "aspects.help"])
+def test_own_ratings_may_be_of_aspects_only(rated):
+    assert detect(columns(f"prompt response {rated}"), "ratings").name == "ratings_long"
+
+
 def test_one_annotator_is_not_enough():
     names = "instruction response1 response2 annotator1"
     with pytest.raises(InputError, match=r"2 of 'annotator\*\[0-9\]'"):
@@ -74,6 +79,7 @@ def test_error_lists_every_candidate_and_what_to_do():
         assert (f"{layout.name} misses" in text) == ("ratings" in layout.sources)
     assert "ratings_long misses 'prompt', 'rating'" in text
     assert "For 'prompt', did you mean column 'promt'?" in text
+    assert "For 'rating', did you mean column 'ratings'?" in text
     assert "--layout" in text
     assert "--map prompt=COLUMN,rating=COLUMN" in text
     assert "__not_text" not in text

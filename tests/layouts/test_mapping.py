@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from margintool.layouts import LAYOUTS, apply_map, parse_map, wanted_columns
+from margintool.storage import Wanted
 from mmpo_core.errors import InputError
 
 SCORES = pa.table(
@@ -101,26 +102,35 @@ def test_unknown_columns_are_named(path, message):
     assert message in str(error.value)
 
 
-def test_a_later_batch_may_lack_a_struct_field():
-    table = apply_map(SCORES, {"rating": "scores.gone.deep"}, strict=False)
-    assert table.column("rating").to_pylist() == [None]
-    with pytest.raises(InputError):
-        apply_map(SCORES, {"rating": "gone"}, strict=False)
+def test_a_later_batch_may_lack_a_column_or_field():
+    for path in ("scores.gone.deep", "gone"):
+        table = apply_map(SCORES, {"rating": path}, strict=False)
+        assert table.column_names == SCORES.column_names
+
+
+def test_a_column_that_is_mapped_over_is_not_read_where_the_new_one_is_missing():
+    table = pa.table({"prompt": ["not this"], "prompt__not_text": [True], "x": [1]})
+    mapped = apply_map(table, {"prompt": "input"}, strict=False)
+    assert mapped.column_names == ["x"]
+
+
+def wanted_among(layout, mapping, available):
+    return Wanted(*wanted_columns(LAYOUTS[layout], mapping), lambda _: None).among(available)
 
 
 def test_reads_only_what_is_needed():
     available = ["id", "input", "input__not_text", "output", "model", "big", "scores", "score"]
     mapping = {"prompt": "input", "rating": "scores.help"}
-    wanted = wanted_columns(LAYOUTS["ratings_long"], mapping, available)
+    wanted = wanted_among("ratings_long", mapping, available)
     assert wanted == ["input", "input__not_text", "output", "model", "scores"]
     shp = ["post_id", "history", "human_ref_A", "human_ref_B", "score_A", "score_B", "score_ratio"]
-    assert wanted_columns(LAYOUTS["shp"], {}, shp) == shp[1:-1]
+    assert wanted_among("shp", {}, shp) == shp[1:-1]
 
 
 def test_a_mapped_column_hides_its_other_names():
     """The user's instruction=text must not lose against a `prompt` column of the file."""
     available = ["prompt", "text", "response", "rating"]
-    wanted = wanted_columns(LAYOUTS["ratings_long"], {"instruction": "text"}, available)
+    wanted = wanted_among("ratings_long", {"instruction": "text"}, available)
     assert wanted == ["text", "response", "rating"]
 
 
@@ -134,4 +144,4 @@ def test_reads_annotators_by_their_pattern():
         "annotator_2",
         "idx",
     ]
-    assert wanted_columns(LAYOUTS["votes_pair"], {}, available) == available[:-1]
+    assert wanted_among("votes_pair", {}, available) == available[:-1]

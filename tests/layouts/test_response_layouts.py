@@ -184,3 +184,38 @@ def test_ratings_long_keeps_ratings_as_found(convert):
     }  # fmt: skip
     second = convert("ratings_long", rows[1:])[0]
     assert (second["prompt"], second["rating"], second["model"]) == ("q", None, None)
+
+
+def test_ratings_long_aspects_are_those_of_the_data(convert):
+    """Fields of the struct, columns of their own, and a column in place of a field."""
+    row = {"prompt": "p", "response": "a", "aspects": {"x": "5", "y": 2}}
+    assert convert("ratings_long", [row])[0]["aspects"] == {"x": "5", "y": "2"}
+    more = {**row, "aspects.z": 3, "aspects.x": "4"}
+    assert convert("ratings_long", [more])[0]["aspects"] == {"x": "4", "y": "2", "z": "3"}
+    only = convert("ratings_long", [{**row, "aspects": "good"}])[0]
+    assert (only["aspects"], only["rating"], only["reason"]) == ({}, None, None)
+
+
+def test_ratings_long_leaves_out_what_storage_marked(convert):
+    row = {
+        "prompt": "p", "response": "a", "aspects": {"x": "true", "x__not_text": True},
+        "aspects.y": "1", "aspects.y__not_text": True,
+    }  # fmt: skip
+    assert convert("ratings_long", [row])[0]["aspects"] == {"x": "true", "y": "1"}
+
+
+@pytest.mark.parametrize("layout", ["ratings_long", "ratings_pair", "votes_pair"])
+def test_input_goes_below_an_instruction_in_text_or_messages(layout, convert):
+    answers = {"response": "a", "response_a": "a", "response_b": "b"}
+    rows = [
+        {**answers, "instruction": "Do", "input": "it"},
+        {**answers, "instruction": "Do", "input": " "},
+        {**answers, "instruction": " ", "input": "it"},
+    ]
+    converted = convert(layout, rows)
+    assert [r["prompt"] for r in converted[:2]] == ["Do\n\nit", "Do"]
+    assert converted[2]["detail"] == "instruction is empty or only white space"
+    turns = [{"role": "user", "content": "Do"}]
+    only = convert(layout, [{**answers, "instruction": turns, "input": "it"}])[0]
+    assert (only["prompt"], only["history"]) == ("Do\n\nit", [])
+    assert convert(layout, [{**answers, "question": "Do", "input": "it"}])[0]["prompt"] == "Do"

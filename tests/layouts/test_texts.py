@@ -46,7 +46,11 @@ def test_a_good_row_has_no_problem():
         ({"prompt": 5}, "not_text", "prompt is 5, not text"),
         ({"response_a": True}, "not_text", "response_a is True, not text"),
         ({"response_b": {"x": 1}}, "not_text", "response_b is {'x': 1}, not text"),
-        ({"prompt": ["a", "b"]}, "not_text", "prompt is ['a', 'b'], not text"),
+        (
+            {"prompt": ["a", "b"]},
+            "bad_conversation",
+            "prompt: message 1 has no role; known are system, user, assistant",
+        ),
         ({"response_b": "a"}, "identical_responses", "response_a and response_b are both 'a'"),
         ({"prompt": None, "response_a": None}, "empty_prompt", "prompt is null"),
         ({"prompt": []}, "empty_prompt", "prompt has no messages"),

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from margintool.storage import open_input
+from margintool.storage import Wanted, open_input
 
 
 def zstd(data: bytes) -> bytes:
@@ -20,6 +20,12 @@ def zstd(data: bytes) -> bytes:
 
 
 PACK = {"": lambda data: data, ".gz": gzip.compress, ".zst": zstd}
+
+
+def only(*names: str) -> Wanted:
+    """These columns, of files that need have none of them."""
+    return Wanted(tuple((name,) for name in names), (), check=lambda _: None)
+
 
 Write = Callable[[str, "bytes | str | list[Any]"], Path]
 
@@ -45,7 +51,8 @@ def rows() -> Callable[..., list[dict[str, Any]]]:
     """rows(spec, columns=None, ...): all rows of an input as dicts."""
 
     def call(spec: Any, columns: Any = None, **options: Any) -> list[dict[str, Any]]:
-        batches = open_input(spec, **options).batches(columns)
+        wanted = None if columns is None else only(*columns)
+        batches = open_input(spec, **options).batches(wanted)
         return [row for batch in batches for row in batch.table.to_pylist()]
 
     return call

@@ -31,6 +31,8 @@ def test_missing_file_folder_and_glob(tmp_path: Path) -> None:
     assert _message("./a/b").startswith("./a/b: no such file")
     assert _message(f"{tmp_path}/*.jsonl") == f"{tmp_path}/*.jsonl: no file matches"
     assert _message([]) == "no input given"
+    assert _message("") == "--input is empty; give a file, a folder, a glob or a dataset's id"
+    assert _message([tmp_path, ""]).startswith("--input is empty")
 
 
 def test_empty_files(write) -> None:
@@ -105,7 +107,10 @@ def test_what_is_on_disk_is_not_taken_for_a_hub_id(tmp_path: Path, monkeypatch) 
     assert "the folder has no file" in _message("org/name")
     assert "no such file" in _message("org/name.jsonl")
     assert "no such file" in _message("org/name/more")
-    assert "no such file" in _message(["org/other", "org/more"])
+    assert _message(["org/name", "org/other"]) == (
+        "org/other: no such file or folder. A dataset on the hub cannot be combined with other "
+        "inputs: give its id alone"
+    )
 
 
 AS_NOBODY = """
@@ -176,7 +181,7 @@ def test_unreachable_hub_is_one_quick_error(offline: str) -> None:
     assert done.stdout.startswith(
         f"stanfordnlp/SHP: not a file here, and not to be had from the Hugging Face hub: {cause}"
     )
-    assert done.stdout.endswith("margintool score --source shp --input FILE --out pairs.parquet\n")
+    assert done.stdout.endswith("To read a local file instead, give its path: --input FILE\n")
     assert done.stdout.count("\n") == 1
 
 

@@ -31,7 +31,7 @@ def test_saved_dataset(tmp_path: Path, rows) -> None:
     found = open_input(tmp_path / "saved")
     assert rows(tmp_path / "saved") == RECORDS
     assert rows(tmp_path / "saved", ["turns"])[7] == {"turns": RECORDS[7]["turns"]}
-    assert found.columns == ["prompt", "turns"]
+    assert found.schema_sample().column_names == ["prompt", "turns"]
     assert found.schema_sample().num_rows == 100
     assert {batch.name for batch in found.batches()} == {str(tmp_path / "saved")}
     steps: list[int] = []
@@ -96,10 +96,10 @@ def test_hub_dataset_streams_its_rows(hub: list[dict[str, Any]], rows) -> None:
     batches = list(found.batches())
     assert [row for batch in batches for row in batch.table.to_pylist()] == RECORDS
     assert batches[0].name == "stanfordnlp/SHP:train"
-    assert batches[0].first_row == 1
+    assert batches[0].rows[0] == 1
     assert found.description == "stanfordnlp/SHP (train)"
     assert found.total_bytes is None
-    assert found.columns == ["prompt", "turns"]
+    assert found.schema_sample().column_names == ["prompt", "turns"]
     assert found.fingerprint() == f"stanfordnlp/SHP@{COMMIT}:default:train"
     assert rows("stanfordnlp/SHP", ["prompt"])[3] == {"prompt": "p3"}
 

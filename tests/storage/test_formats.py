@@ -69,7 +69,7 @@ def test_all_formats_give_the_same_rows(suffix: str, packing: str, write, rows) 
 def test_sample_columns_limit_and_bytes(suffix: str, write) -> None:
     path = write(f"data.{suffix}.gz", CONTENT[suffix](RECORDS))
     found = open_input(str(path))
-    assert found.columns == ["prompt", "answer", "note"]
+    assert found.schema_sample().column_names == ["prompt", "answer", "note"]
     assert found.schema_sample().to_pylist() == RECORDS[:100]
     assert found.total_bytes == path.stat().st_size
     assert found.description == str(path)
@@ -94,10 +94,10 @@ def test_several_files_are_read_in_the_order_given(write) -> None:
     second = write("a.csv", "x\n3\n")
     found = open_input([first, str(second)])
     assert found.description == "2 files"
-    batches = [(b.name, b.first_row, b.table.to_pylist()) for b in found.batches()]
+    batches = [(b.name, b.rows.tolist(), b.table.to_pylist()) for b in found.batches()]
     assert batches == [
-        (str(first), 1, [{"x": "1"}, {"x": "2"}]),
-        (str(second), 1, [{"x": "3"}]),
+        (str(first), [1, 2], [{"x": "1"}, {"x": "2"}]),
+        (str(second), [1], [{"x": "3"}]),
     ]
     assert sum(b.table.num_rows for b in found.batches(limit=2)) == 2
 
@@ -129,14 +129,13 @@ def test_glob_and_folder_are_sorted_and_skip_what_cannot_be_read(write, tmp_path
 
 
 def test_rows_are_numbered_through_batches(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 100 bytes: several batches; first_row is 1 plus the rows before."""
+    """Blocks of 100 bytes: several batches; rows are numbered on from 1."""
     monkeypatch.setattr("margintool.storage.raw_input.BATCH_BYTES", 100)
     path = write("data.jsonl", [{"n": n, "pad": "x" * 20} for n in range(40)])
     batches = list(open_input(path).batches())
     assert len(batches) > 5
     for batch in batches:
-        first, *_ = batch.table["n"].to_pylist()
-        assert batch.first_row == first + 1
+        assert batch.rows.tolist() == [n + 1 for n in batch.table["n"].to_pylist()]
 
 
 def test_fingerprint_is_the_hash_of_all_bytes_in_order(write) -> None:

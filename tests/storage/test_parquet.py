@@ -9,6 +9,7 @@ import pytest
 
 from margintool.storage import open_input
 from mmpo_core.errors import InputError
+from tests.storage.conftest import only
 
 TABLE = pa.table(
     {
@@ -28,9 +29,9 @@ def test_columns_come_with_their_types(rows_per_group: int, tmp_path: Path) -> N
     found = open_input(tmp_path / "d.parquet")
     whole = pa.concat_tables(batch.table for batch in found.batches())
     assert whole.equals(table)
-    some = ["dotted.name", "nested", "n"]
-    picked = pa.concat_tables(batch.table for batch in found.batches(some))
-    assert picked.equals(table.select(some))
+    wanted = only("dotted.name", "nested", "n", "not there")
+    picked = pa.concat_tables(batch.table for batch in found.batches(wanted))
+    assert picked.equals(table.select(["n", "nested", "dotted.name"]))
 
 
 def test_texts_that_repeat_do_not_make_huge_batches(tmp_path: Path, monkeypatch) -> None:
@@ -48,6 +49,7 @@ def test_compressed_copy_is_removed(tmp_path: Path, write, monkeypatch) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setattr("margintool.storage.raw_input.BATCH_BYTES", 100_000)  # several batches
     batches = open_input(path).batches()
     assert next(batches).table.num_rows
     assert [file.suffix for file in scratch.iterdir()] == [".parquet"]
