@@ -10,6 +10,9 @@ from margintool.layouts.base import Layout, found_as, matching
 from margintool.layouts.registry import LAYOUTS
 from mmpo_core.errors import InputError
 
+# In the name of an only column they show that a file is not separated as its suffix says.
+SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas"}
+
 
 def detect(columns: pa.Schema, source: str) -> Layout:
     """Return the layout that fits `columns` and says most about them.
@@ -129,7 +132,15 @@ def _share_missing(layout: Layout, columns: pa.Schema) -> float:
 
 def _columns_there(columns: pa.Schema) -> str:
     names = [name for name in columns.names if not name.endswith(NOT_TEXT)]
-    return f"Found: {', '.join(names)}." if names else "Found no columns."
+    if not names:
+        return "Found no columns."
+    found = f"Found: {', '.join(names)}."
+    if len(names) == 1 and (mark := next((m for m in SEPARATORS if m in names[0]), None)):
+        found += (
+            f" That is one column with {SEPARATORS[mark]} in its name: values are separated by "
+            "commas in a .csv file and by tabs in a .tsv file."
+        )
+    return found
 
 
 def _example(layout: Layout, columns: pa.Schema) -> str:

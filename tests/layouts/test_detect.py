@@ -98,6 +98,17 @@ def test_require_checks_a_layout_given_by_name():
         require(LAYOUTS["ratings_long"], columns("prompt respons score"))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("a;b", "semicolons"), ("a\tb", "tabs"), ("a,b", "commas")]
+)
+def test_a_wrong_separator_is_recognised(name, words):
+    with pytest.raises(InputError, match=f"one column with {words} in its name: values are sep"):
+        detect(pa.schema([(name, pa.string())]), "shp")
+    with pytest.raises(InputError) as error:
+        detect(pa.schema([(name, pa.string()), ("b", pa.string())]), "shp")
+    assert "in its name" not in str(error.value)
+
+
 def test_no_columns_at_all():
     with pytest.raises(InputError, match="Found no columns"):
         detect(pa.schema([]), "shp")
