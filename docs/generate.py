@@ -16,7 +16,7 @@ for variable in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(variable, None)
 
 from margintool.cli import app, run  # noqa: E402
-from margintool.layouts import LAYOUTS  # noqa: E402
+from margintool.layouts import LAYOUTS, Layout  # noqa: E402
 from margintool.normalize import NORMALIZERS  # noqa: E402
 from margintool.sources import SOURCES  # noqa: E402
 
@@ -47,6 +47,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
+def columns_of(layout: Layout) -> str:
+    """Return the columns that a layout needs: the required ones, and one of its choices."""
+    choices = [" and ".join(f"`{c}`" for c in dict.fromkeys(group)) for group in layout.one_of]
+    needed = ", ".join(f"`{c}`" for c in layout.required)
+    return f"{needed}; {' or '.join(choices)}" if choices else needed
+
+
 def margins_page() -> str:
     """Return docs/margins.md: sources, normalisers and layouts."""
     estimators = [
@@ -56,8 +63,7 @@ def margins_page() -> str:
     ]
     normalizers = [[f"`{name}`", method.about] for name, method in NORMALIZERS.items()]
     layouts = [
-        [f"`{x.name}`", ", ".join(x.sources), x.about, ", ".join(f"`{c}`" for c in x.required)]
-        for x in LAYOUTS.values()
+        [f"`{x.name}`", ", ".join(x.sources), x.about, columns_of(x)] for x in LAYOUTS.values()
     ]
     return "\n\n".join(
         [
