@@ -39,7 +39,8 @@ class ScoreOptions:
             scores say, or reject the row.
         min_margin: Drop pairs whose margin_raw, in the source's own unit, is below this.
         max_pairs_per_prompt: Keep at most so many pairs of a prompt, a seeded sample; 0 keeps
-            all. If not given, 5 for shp and all for ratings.
+            all. If not given, 5 for shp and all for ratings. For rated responses, one reject row
+            tells how many pairs of a prompt were not made.
         limit: Read at most so many rows.
         seed: Seed of every random choice.
         overwrite: Replace an existing output.
