@@ -1,6 +1,6 @@
 """From input to a stream of canonical pairs: layouts of pairs directly, of responses by pairing."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool.canonical import CanonicalBatch
-from margintool.layouts import apply_map, require, wanted_columns
+from margintool.layouts import Layout, apply_map, require, wanted_columns
 from margintool.plan import Plan
 from margintool.progress import Progress
 from margintool.rejects import Rejects
@@ -32,9 +32,9 @@ def canonical_pairs(
         InputError: a file that cannot be read, or whose columns do not fit the layout.
     """
     progress.start("reading", plan.input.total_bytes)
-    groups, globs = wanted_columns(plan.layout, plan.mapping)
-    wanted = Wanted(groups, globs, check=partial(_check_columns, plan))
-    converted = _converted(plan, plan.input.batches(wanted, plan.options.limit, progress.advance))
+    wanted = wanted_of(plan.layout, plan.mapping)
+    batches = plan.input.batches(wanted, plan.options.limit, progress.advance)
+    converted = canonical_batches(plan.layout, plan.mapping, batches)
     if plan.layout.kind == "pairs":
         yield from prefetch(converted)
     else:
@@ -42,38 +42,46 @@ def canonical_pairs(
             yield from paired_responses(plan, converted, spill, rejects)
 
 
-def _check_columns(plan: Plan, columns: pa.Schema) -> None:
+def wanted_of(layout: Layout, mapping: Mapping[str, str]) -> Wanted:
+    """Return what is asked of an input that has this layout."""
+    groups, globs = wanted_columns(layout, mapping)
+    return Wanted(groups, globs, check=partial(_check_columns, layout, mapping))
+
+
+def _check_columns(layout: Layout, mapping: Mapping[str, str], columns: pa.Schema) -> None:
     """Check that a file has the layout that was found in the first one.
 
     By names only: a value of the wrong type is its own row's fault, and rejected there.
     """
     table = columns.empty_table()
     try:
-        require(plan.layout, apply_map(table, plan.mapping, strict=False).schema, types=False)
+        require(layout, apply_map(table, mapping, strict=False).schema, types=False)
     except InputError:
-        apply_map(table, plan.mapping)  # says so if a column named in --map is what is missing
+        apply_map(table, mapping)  # says so if a column named in --map is what is missing
         raise
 
 
-def _converted(
-    plan: Plan, batches: Generator[RawBatch, None, None]
+def canonical_batches(
+    layout: Layout, mapping: Mapping[str, str], batches: Generator[RawBatch, None, None]
 ) -> Generator[CanonicalBatch, None, None]:
     """Yield raw batches in canonical form, pairs or responses, each row with its origin."""
     held: list[tuple[pa.Table, Rows]] = []
     rows_read = 0
     with closing(batches):
         for batch in batches:
-            held.append(_canonical(plan, batch))
+            held.append(_canonical(layout, mapping, batch))
             rows_read += batch.table.num_rows
             if not batch.more:
                 yield CanonicalBatch(_in_order(held), rows_read)
                 held, rows_read = [], 0
 
 
-def _canonical(plan: Plan, batch: RawBatch) -> tuple[pa.Table, Rows]:
+def _canonical(
+    layout: Layout, mapping: Mapping[str, str], batch: RawBatch
+) -> tuple[pa.Table, Rows]:
     """Return a raw batch in canonical form, and the input row of each of its rows."""
-    table = plan.layout.convert(apply_map(batch.table, plan.mapping, strict=False))
-    responses = plan.layout.kind == "responses"
+    table = layout.convert(apply_map(batch.table, mapping, strict=False))
+    responses = layout.kind == "responses"
     rows = batch.rows[table.column("row").to_numpy()] if responses else batch.rows
     return table.append_column("origin", origins(batch.name, rows)), rows
 
