@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from tests.score.conftest import shp_row
 
@@ -83,7 +82,7 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "truncated gzip": (file("v.jsonl.gz", gzip.compress(LINES)[:-30]), ["v.jsonl.gz", "cut off"]),
     "not gzip": (file("v.jsonl.gz", LINE), ["v.jsonl.gz", "gzip"]),
     "truncated zstd": (
-        file("v.jsonl.zst", zstandard.compress(LINES)[:-20]),
+        file("v.jsonl.zst", pa.compress(LINES, "zstd", asbytes=True)[:-20]),
         ["v.jsonl.zst", "cut off"],
     ),
     "latin-1": (
