@@ -21,12 +21,13 @@ Record = dict[str, Any]
 def table_of(records: Sequence[Record], columns: Sequence[str] | None = None) -> pa.Table:
     """Return records as a table; a key that a record lacks is null there.
 
-    MIXED COLUMNS: where a column holds values of several kinds, it becomes a string column:
-    text as it is, any other value as its JSON text. A boolean column named `{name}__not_text`
-    beside it is true where the JSON value was neither a string nor null. Fields of structs
-    follow the same rule. Text that no UTF-8 can hold (half a surrogate pair) is kept as its
-    JSON text and counts as not text. Integers beyond 64 bits make a float64 column, as in
-    pyarrow's reader; beyond float64 they are infinite.
+    MIXED COLUMNS: where a column holds values of several kinds (text and numbers, or anything
+    inside one row's list; json_kinds.py keeps lists, objects and other values apart), it becomes
+    a string column: text as it is, any other value as its JSON text. A boolean column named
+    `{name}__not_text` beside it is true where the JSON value was neither a string nor null.
+    Fields of structs follow the same rule. Text that no UTF-8 can hold (half a surrogate pair) is
+    kept as its JSON text and counts as not text. Integers beyond 64 bits make a float64 column,
+    as in pyarrow's reader; beyond float64 they are infinite.
 
     Args:
         records: parsed JSON objects.

@@ -118,6 +118,15 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "output is a folder": (output_is_a_folder, ["folder"]),
     "output is the input": (output_is_the_input, ["votes.jsonl: is an input", "--out"]),
     "unknown option": (options(rows(shp_row(9, 2)), "--gama", "1"), ["--gamma"]),
+    "csv with semicolons": (
+        file("v.csv", "history;human_ref_A;human_ref_B;score_A;score_B\nx;a;b;3;2\n"),
+        ["one column with semicolons in its name", "commas"],
+    ),
+    "input without a name": (lambda _: ["--input", ""], ["--input is empty"]),
+    "hub id among files": (
+        options(rows(shp_row(9, 2)), "--input", "nobody/nothing"),
+        ["nobody/nothing: no such file", "give its id alone"],
+    ),
     "hub out of reach": (lambda _: ["--input", "nobody/nothing"], ["nobody/nothing", "--input"]),
 }
 
