@@ -3,6 +3,8 @@
 Pure but for reading the files. Read by train.py; read next: mmpo_core/encode.py.
 """
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from mmpo_core.bradley_terry import probability
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import read_metadata, read_table
 from mmpo_core.train_options import TrainOptions
+
+logger = logging.getLogger("mmpo_core.train")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,28 @@ def load_tables(options: TrainOptions) -> PairTables:
     if evaluation is not None:
         known = pc.is_in(pc.unique(evaluation["prompt"]), value_set=pc.unique(train["prompt"]))
         shared = int(pc.sum(known).as_py() or 0)
-    return PairTables(train, evaluation, read_metadata(options.pairs), shared)
+    tables = PairTables(train, evaluation, read_metadata(options.pairs), shared)
+    for warning in cautions(options, tables):
+        logger.warning(warning)
+    return tables
+
+
+def cautions(options: TrainOptions, tables: PairTables) -> Iterator[str]:
+    """Yield what is allowed, but may not be what the user meant."""
+    reads_target = options.loss == "mmpo"
+    if not reads_target and options.gamma is not None:
+        yield f"loss {options.loss} does not read margins: gamma has no effect"
+    ties = int((tables.train["p_chosen"].to_numpy() == 0.5).sum())
+    if not reads_target and ties:
+        yield f"loss {options.loss} trains {ties} ties as if their chosen answer were better"
+    if options.margin_column == "margin_raw":
+        unit = tables.metadata.get("unit", "an unknown unit")
+        yield f"gamma {options.gamma:g} multiplies margin_raw, in {unit} (is it meant for that?)"
+    if tables.shared_prompts:
+        yield (
+            f"{tables.shared_prompts} prompts of the evaluation pairs are trained on too: "
+            "held-out numbers will look better than they are"
+        )
 
 
 def _read(path: Path, options: TrainOptions) -> pa.Table:

@@ -16,6 +16,7 @@ from margintool.cli.inspect import inspect_command
 from margintool.cli.layouts import layouts_command
 from margintool.cli.losses import losses_command
 from margintool.cli.models import models_command
+from margintool.cli.presets import presets_command
 from margintool.cli.score import score_command
 from margintool.cli.train import train_command
 from mmpo_core.errors import InputError
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "layouts": (layouts_command, "Dataset layouts that score reads"),
     "losses": (losses_command, "Losses that train offers, with equations"),
     "models": (models_command, "Model names that train knows"),
+    "presets": (presets_command, "Published recipes that train knows"),
 }
 for _name, (_command, _line) in COMMANDS.items():
     app.command(_name, short_help=_line)(_command)

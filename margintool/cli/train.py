@@ -42,7 +42,7 @@ train_command = command_from(
             Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
         ],
         "preset": Annotated[
-            str | None, typer.Option(help="published recipe, such as gemma-2b-ultrafeedback")
+            str | None, typer.Option(help="published recipe (see `margintool presets`)")
         ],
     },
 )

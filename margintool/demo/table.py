@@ -19,7 +19,8 @@ def print_results(results: Results) -> None:
     console.print(results["conclusion"], style="bold")
     console.print(
         '"Better" and "worse" are said only where two 95% intervals of the difference leave out 0: '
-        "over training seeds (t) and over held-out prompts (bootstrap).",
+        "over training seeds (t) and over held-out prompts (bootstrap). Seeds change the models' "
+        "first weights and the order of pairs; the votes are the same. --seed N simulates others.",
         style="dim",
     )
     console.print("\nThe same by hand:")

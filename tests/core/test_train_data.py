@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
-from mmpo_core.train_data import held_out_rows, load_tables, mean_one
+from mmpo_core.train_data import cautions, held_out_rows, load_tables, mean_one
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.training_args import micro_batch_size
 from tests.core.pair_tables import METADATA, pair_table
@@ -70,3 +70,27 @@ def test_a_batch_must_divide_over_the_devices():
         micro_batch_size(options, 4)
     with pytest.raises(InputError, match=r"\(3 on each of 2 devices\) is not divisible"):
         micro_batch_size(options, 2)
+
+
+def cautions_of(path: Path, **options: object) -> list[str]:
+    chosen = TrainOptions(pairs=path, model="tiny", **options)
+    return list(cautions(chosen, load_tables(chosen)))
+
+
+def test_what_a_loss_ignores_is_said(tmp_path: Path):
+    """One tie; dpo reads neither gamma nor the target."""
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([0.0, 1.0]), path, METADATA)
+    assert cautions_of(path, eval_split=0.0) == []
+    assert cautions_of(path, eval_split=0.0, loss="dpo", gamma=2.0) == [
+        "loss dpo does not read margins: gamma has no effect",
+        "loss dpo trains 1 ties as if their chosen answer were better",
+    ]
+
+
+def test_prompts_on_both_sides_and_raw_margins_are_said(tmp_path: Path):
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([1.0]), path, METADATA)
+    raw, shared = cautions_of(path, eval_pairs=path, margin_column="margin_raw", gamma=0.3)
+    assert raw.startswith("gamma 0.3 multiplies margin_raw, in an unknown unit")
+    assert shared.startswith("1 prompts of the evaluation pairs are trained on too")
