@@ -14,7 +14,7 @@ from typing import Any
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import whole_file
-from mmpo_core.run_record import fingerprint
+from mmpo_core.run_record import finite, fingerprint
 from mmpo_core.train_options import TrainOptions
 
 RUN_FILE = "run.json"
@@ -159,7 +159,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write log entries as JSON Lines, whole or not at all."""
     with whole_file(folder / "log_history.jsonl") as temporary:
-        lines = [json.dumps(entry) + "\n" for entry in history]
+        lines = [json.dumps(finite(entry), allow_nan=False) + "\n" for entry in history]
         temporary.write_text("".join(lines), encoding="utf-8")
 
 

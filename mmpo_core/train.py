@@ -72,6 +72,7 @@ def train(options: TrainOptions) -> TrainResult:
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
             if "eval" in pairs:
                 trainer.evaluate()
+        trainer.check_weights()
         return finish(options, trainer, record, time.monotonic() - started)
 
 

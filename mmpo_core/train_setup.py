@@ -63,6 +63,11 @@ def load_start(options: TrainOptions, tokenizer: Any) -> Any:
         "revision": options.revision,
         "attn_implementation": options.attn_implementation,
     }
+    if options.dtype == "bfloat16":
+        logger.warning(
+            "dtype bfloat16: weights are trained in bfloat16 and updates below their rounding are "
+            "lost (at lr 5e-7, over 99 % of them). bf16 with float32 weights keeps them"
+        )
     if options.objective == "reward":
         return load_reward_model(options.model, tokenizer, seed=options.seed, **how)
     return load_policy(options.model, **how)

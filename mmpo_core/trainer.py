@@ -21,6 +21,14 @@ from mmpo_core.metrics import PairMeans, pair_metrics
 Tensor = torch.Tensor
 Batch = Mapping[str, Tensor]
 
+_REMEDY = "Lower lr, or compute in float32"
+# log key -> what it is
+_MUST_BE_FINITE = {
+    "loss": "loss",
+    "eval_loss": "loss of the held-out pairs",
+    "grad_norm": "gradient's norm",
+}
+
 
 class PairTrainer(Trainer):  # type: ignore[misc]
     """A Trainer whose batches are pairs; subclasses say what a pair's loss is.
@@ -99,16 +107,28 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         """Add the means over pairs since the last training entry.
 
         Raises:
-            InputError: if the loss is not finite: going on would train on nonsense.
+            InputError: if a loss or the gradient is not finite: going on would train on nonsense.
         """
-        if "loss" in logs:
-            if not math.isfinite(logs["loss"]):
+        for key, name in _MUST_BE_FINITE.items():
+            if key in logs and not math.isfinite(logs[key]):
                 raise InputError(
-                    f"the loss became {logs['loss']} by step {self.state.global_step}. Lower lr, "
-                    "or compute in float32"
+                    f"the {name} became {logs[key]} by step {self.state.global_step}. {_REMEDY}"
                 )
+        if "loss" in logs:
             logs = {**logs, **self._train_means.take(self._sum_over_processes)}
         super().log(logs, start_time)
+
+    def check_weights(self) -> None:
+        """Raise InputError if a weight is not finite: the last step's log comes before its update.
+
+        Without held-out pairs nothing else would look at the weights that are saved.
+        """
+        for name, parameter in self.model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise InputError(
+                    f"the weights {name} are not finite after step {self.state.global_step}; no "
+                    f"model is written. {_REMEDY}"
+                )
 
     def _sum_over_processes(self, value: Tensor) -> Tensor:
         summed: Tensor = self.accelerator.reduce(value, reduction="sum")

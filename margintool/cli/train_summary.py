@@ -62,9 +62,13 @@ def _counts(report: Mapping[str, Any]) -> str:
     return f"{report['kept']:,}" + (f" ({dropped:,} dropped, see above)" if dropped else "")
 
 
-def _numbers(metrics: Mapping[str, float], prefix: str) -> str:
+def _numbers(metrics: Mapping[str, float | None], prefix: str) -> str:
     names = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
-    return "  ".join(f"{short} {metrics[prefix + name]:.4f}" for name, short in names.items())
+    return "  ".join(f"{short} {_number(metrics[prefix + name])}" for name, short in names.items())
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4f}"
 
 
 def _how_to_load(objective: str, folder: str) -> str:

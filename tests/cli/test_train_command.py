@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from margintool.cli.train_summary import _numbers
 from mmpo_core.losses import LOSSES
 from mmpo_core.pair_file import write_pairs
 from tests.core.pair_tables import METADATA, pair_table
@@ -44,6 +45,11 @@ def test_trains_and_says_what_came_of_it(
     assert "5 of 5 pairs encoded" in result.err
     assert "Warning" not in result.err
     assert "%|" not in result.err  # no bar where there is no terminal
+
+
+def test_summary_says_what_is_not_finite():
+    metrics = {"loss": 0.5, "rewards/accuracies": 1.0, "rewards/margins": None}
+    assert _numbers(metrics, "") == "loss 0.5000  accuracy 1.0000  margin not finite"
 
 
 @pytest.mark.parametrize(
