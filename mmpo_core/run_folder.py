@@ -14,7 +14,7 @@ from typing import Any
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import whole_file
-from mmpo_core.run_record import finite, fingerprint
+from mmpo_core.run_record import fingerprint, finite
 from mmpo_core.train_options import TrainOptions
 
 RUN_FILE = "run.json"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from mmpo_core.collate import PairCollator
 from mmpo_core.encode import encode_pairs
@@ -17,6 +18,7 @@ from mmpo_core.train_data import PairTables, mean_one
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
+from mmpo_core.training_args import warmup_steps
 
 logger = logging.getLogger("mmpo_core.train")
 
@@ -56,7 +58,10 @@ def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -
 
 
 def load_start(options: TrainOptions, tokenizer: Any) -> Any:
-    """Return the model that training starts from; a reward model's head is new, by the seed."""
+    """Return the model that training starts from, without dropout.
+
+    A reward model's head is new, by the seed.
+    """
     how: dict[str, Any] = {
         "dtype": options.dtype,
         "trust_remote_code": options.trust_remote_code,
@@ -69,8 +74,32 @@ def load_start(options: TrainOptions, tokenizer: Any) -> Any:
             "lost (at lr 5e-7, over 99 % of them). bf16 with float32 weights keeps them"
         )
     if options.objective == "reward":
-        return load_reward_model(options.model, tokenizer, seed=options.seed, **how)
-    return load_policy(options.model, **how)
+        return without_dropout(
+            load_reward_model(options.model, tokenizer, seed=options.seed, **how)
+        )
+    return without_dropout(load_policy(options.model, **how))
+
+
+def without_dropout(model: Any) -> Any:
+    """Return the model with every dropout at 0, in its modules and its configuration.
+
+    With dropout the policy would differ from a reference of the same weights before it has learnt
+    anything; TRL turns it off too (`disable_dropout`).
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        _zero_dropouts(module)
+    _zero_dropouts(model.config)
+    _zero_dropouts(model.config.get_text_config())
+    return model
+
+
+def _zero_dropouts(holder: Any) -> None:
+    """Set an object's own attributes that are dropout rates to 0, such as attn_pdrop."""
+    for name, value in vars(holder).items():
+        if name.endswith(("dropout", "pdrop", "layerdrop")) and isinstance(value, float):
+            setattr(holder, name, 0.0)
 
 
 def build_trainer(
@@ -80,13 +109,14 @@ def build_trainer(
 
     Args:
         options: checked options.
-        arguments: transformers.TrainingArguments.
+        arguments: as training_arguments gives them; warmup_steps is set here.
         model: as load_start gives it.
         tokenizer: saved beside the model.
         pairs: `train`, and `eval` if pairs are held out.
     """
     if options.objective == "policy":
         pairs = _with_reference(options, arguments, model, tokenizer, pairs)
+    arguments.warmup_steps = warmup_steps(options, len(pairs["train"]))
     common: dict[str, Any] = {
         "model": model,
         "args": arguments,

@@ -4,6 +4,7 @@ Read by train.py.
 """
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,9 @@ def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
     Args:
         options: checked options.
         evaluates: whether there are held-out pairs.
+
+    Returns:
+        All but warmup_steps, which build_trainer sets when it knows the number of pairs.
 
     Raises:
         InputError: for batch sizes that do not divide, an unknown key, or a value that
@@ -64,7 +68,6 @@ def _learning(options: TrainOptions) -> dict[str, Any]:
         "num_train_epochs": options.epochs,
         "max_steps": options.max_steps or -1,
         "lr_scheduler_type": options.scheduler,
-        "warmup_steps": options.warmup_ratio,
         "weight_decay": options.weight_decay,
         "max_grad_norm": options.max_grad_norm,
         "optim": options.optimizer,
@@ -99,6 +102,16 @@ def _checkpointing_field() -> str:
     names = {field.name for field in dataclasses.fields(TrainingArguments)}
     new = "activation_checkpointing"
     return new if new in names else "gradient_checkpointing"
+
+
+def warmup_steps(options: TrainOptions, pairs: int) -> int:
+    """Return the optimizer steps in which the learning rate rises, for a number of train pairs.
+
+    Rounded down: Trainer rounds a ratio up, and a run of one step would train at lr 0.
+    """
+    steps = options.max_steps or math.ceil(options.epochs * math.ceil(pairs / options.batch_size))
+    # 9 places: 0.29 * 100 is 28.999999999999996
+    return math.floor(round(options.warmup_ratio * steps, 9))
 
 
 def micro_batch_size(options: TrainOptions, devices: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""What a run learns and publishes: updates that are not lost, and no weights that are not finite."""
+"""What a run learns and publishes: no updates lost, and no weights that are not finite."""
 
 import json
 import math
@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.presets import PRESETS
 from mmpo_core.run_folder import write_history
+from mmpo_core.tiny import make_tiny_policy, make_tiny_tokenizer
 from mmpo_core.train import TrainResult, train
+from mmpo_core.train_options import TrainOptions
+from mmpo_core.train_setup import load_start, without_dropout
 from mmpo_core.trainer import PairTrainer
+from mmpo_core.training_args import warmup_steps
 from tests.core.pair_tables import METADATA, pair_table
 
 
@@ -92,3 +97,54 @@ def test_history_is_strict_json(tmp_path: Path):
     write_history(tmp_path, [{"step": 1, "rewards/margins": math.nan}])
     text = (tmp_path / "log_history.jsonl").read_text()
     assert text == '{"step": 1, "rewards/margins": null}\n'
+
+
+@pytest.mark.parametrize(
+    ("pairs", "options", "steps"),
+    [
+        (1, {}, 0),  # one step: 0.1 of it is none
+        (64 * 19, {}, 1),
+        (64 * 19 + 1, {}, 2),  # 20 steps, the last of one pair
+        (65, {"epochs": 7.5, "warmup_ratio": 0.2}, 3),  # 15 steps
+        (64, {"max_steps": 100, "warmup_ratio": 0.29}, 29),
+    ],
+)
+def test_warmup_is_rounded_down(pairs: int, options: dict[str, Any], steps: int):
+    assert warmup_steps(TrainOptions(pairs=Path("p"), model="m", **options), pairs) == steps
+
+
+def test_the_only_step_of_a_run_changes_the_weights(tmp_path: Path, micro_model: Path):
+    run = start(tmp_path, micro_model, lr=1e-3)
+    assert run.steps == 1
+    assert changed_share(micro_model, run.folder) > 0.5
+
+
+def test_dropout_is_off_so_that_a_policy_starts_at_its_reference(tmp_path: Path):
+    """GPT-2 drops 0.1 by default; h = 0 at step 1, and the loss is ln 2."""
+    folder = tmp_path / "gpt2"
+    config = GPT2Config(
+        vocab_size=262, n_positions=256, n_embd=16, n_layer=1, n_head=1, bos_token_id=1,
+        eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    make_tiny_tokenizer().save_pretrained(folder)
+    assert config.resid_pdrop == config.attn_pdrop == config.embd_pdrop == 0.1
+    run = start(tmp_path, folder, max_length=128, beta=1.0)
+    assert run.history[0]["rewards/margins"] == pytest.approx(0.0, abs=1e-4)
+    assert run.history[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
+    options = TrainOptions(pairs=Path("p"), model=str(folder), objective="reward")
+    model = load_start(options, make_tiny_tokenizer()).train()
+    assert model.config.resid_pdrop == model.config.attn_pdrop == model.config.embd_pdrop == 0.0
+    ids = torch.arange(1, 40)[None]
+    assert torch.equal(model(ids).logits, model(ids).logits)
+
+
+def test_dropout_held_as_a_number_is_off_too():
+    """Mistral's attention keeps its rate as a number, not as a module."""
+    policy = make_tiny_policy()
+    policy.config.attention_dropout = 0.5
+    attention = policy.model.layers[0].self_attn
+    attention.attention_dropout = 0.5
+    without_dropout(policy)
+    assert attention.attention_dropout == policy.config.attention_dropout == 0.0
