@@ -6,20 +6,24 @@ tokenizer, history and plot are whole. Read by train.py; run_record.py makes run
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmpo_core.errors import InputError
+from mmpo_core.models import MODELS
 from mmpo_core.pair_file import whole_file
 from mmpo_core.run_record import fingerprint, finite
 from mmpo_core.train_options import TrainOptions
 
 RUN_FILE = "run.json"
+_CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
+# run.json last: while anything of a run is left, so is the sign that a run made it
 _MADE_HERE = (
-    RUN_FILE,
     "log_history.jsonl",
     "train.png",
     "config.json",
@@ -27,8 +31,8 @@ _MADE_HERE = (
     "model.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
-    "checkpoint-*",
     ".model.partial",
+    RUN_FILE,
 )
 # May differ between a run and its continuation: they do not change what is learnt.
 _MAY_DIFFER = (
@@ -40,21 +44,61 @@ def check_folder(options: TrainOptions) -> Path | None:
     """Return the checkpoint to resume from, or None for a new run.
 
     Raises:
-        InputError: if the folder holds a run already (neither resume nor overwrite asked for), or
-            there is nothing to resume.
+        InputError: if the folder cannot be written, is the model's or the reference's, holds a run
+            already (neither resume nor overwrite asked for) or a model that no run made, or there
+            is nothing to resume.
     """
     folder = options.folder
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; out must be a folder")
+    _check_writable(folder)
+    _check_not_read(options)
     if options.resume:
         return _to_resume(options)
-    held = sorted(path.name for pattern in _MADE_HERE for path in folder.glob(pattern))
+    held = sorted(path.name for path in _made_here(folder))
+    if held and RUN_FILE not in held:
+        raise InputError(
+            f"{folder}: holds a model that no run made ({', '.join(held[:3])}); choose another "
+            "--out"
+        )
     if held and not options.overwrite:
         raise InputError(
             f"{folder}: already holds a run ({', '.join(held[:3])}). --resume goes on with an "
             "interrupted one, --overwrite replaces it, --out takes another folder"
         )
     return None
+
+
+def _made_here(folder: Path) -> list[Path]:
+    """Return what a run makes and this folder holds, run.json last."""
+    checkpoints = [path for _, path in numbered_checkpoints(folder)]
+    return checkpoints + [path for pattern in _MADE_HERE for path in folder.glob(pattern)]
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise InputError unless the folder, or the nearest one above it, takes a new folder."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: is a file; out must be a folder")
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with TemporaryDirectory(prefix=".margintool-", dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}). Choose another --out"
+        ) from error
+
+
+def _check_not_read(options: TrainOptions) -> None:
+    """Raise InputError if the run would write over the model or reference it reads."""
+    folder = options.folder.resolve()
+    for role, name in (("model", options.model), ("reference", options.reference)):
+        if name is None or name in MODELS:
+            continue
+        source = Path(name).resolve()
+        inside = source.parent == folder and source in _made_here(folder)
+        if source == folder or inside:
+            raise InputError(
+                f"{options.folder}: the {role} is read from here; choose another --out"
+            )
 
 
 def _to_resume(options: TrainOptions) -> Path:
@@ -77,8 +121,10 @@ def _check_same_run(options: TrainOptions) -> None:
     path = options.folder / RUN_FILE
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no run to resume ({error}). Start without --resume") from error
+    if not _is_record(earlier):
+        raise InputError(f"{path}: is not the record of a run. Start without --resume")
     if earlier["status"] == "finished":
         raise InputError(f"{options.folder}: this run is finished; there is nothing to resume")
     before, now = earlier["arguments"], json.loads(json.dumps(options.to_dict()))
@@ -87,7 +133,7 @@ def _check_same_run(options: TrainOptions) -> None:
         for name in now
         if name not in _MAY_DIFFER and before.get(name) != now[name]
     ]
-    if earlier["pairs"]["fingerprint"] != fingerprint(options.pairs):
+    if earlier["pairs"].get("fingerprint") != fingerprint(options.pairs):
         changed.append("the content of the pair file")
     if changed:
         raise InputError(
@@ -96,17 +142,26 @@ def _check_same_run(options: TrainOptions) -> None:
         )
 
 
+def _is_record(content: Any) -> bool:
+    """Whether a JSON value has what resuming reads (see run_record.start_record)."""
+    if not isinstance(content, dict):
+        return False
+    parts = content.get("arguments"), content.get("pairs")
+    return all(isinstance(part, dict) for part in parts) and "status" in content
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint-N with the largest N that was written whole, or None."""
-    numbered = [
-        (int(path.name.removeprefix("checkpoint-")), path)
-        for path in folder.glob("checkpoint-*")
-        if path.name.removeprefix("checkpoint-").isdigit()
-    ]
-    for _, path in sorted(numbered, reverse=True):
+    for _, path in sorted(numbered_checkpoints(folder), reverse=True):
         if is_whole(path):
             return path
     return None
+
+
+def numbered_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Return the checkpoint-N of a folder, each with its N."""
+    found = [(_CHECKPOINT.fullmatch(path.name), path) for path in folder.glob("checkpoint-*")]
+    return [(int(match[1]), path) for match, path in found if match]
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -144,9 +199,8 @@ def drop_last_checkpoint(folder: Path, step: int) -> None:
 
 def clear(folder: Path) -> None:
     """Remove an earlier run's files; anything else in the folder stays."""
-    for pattern in _MADE_HERE:
-        for path in folder.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in _made_here(folder):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

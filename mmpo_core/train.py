@@ -84,7 +84,7 @@ def open_folder(options: TrainOptions, trainer: Any, record: dict[str, Any]) -> 
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         if options.overwrite:
-            clear(options.folder)
+            clear(options.folder)  # check_folder has seen that a run made what is there
         if not options.resume:
             write_json(options.folder / RUN_FILE, record)
 

@@ -13,8 +13,41 @@ from typing import Any
 from mmpo_core.errors import InputError, nearest
 from mmpo_core.train_options import TrainOptions
 
-# Set by the run itself; another value would break it.
-_RESERVED = ("output_dir", "remove_unused_columns", "resume_from_checkpoint")
+_ITSELF = "the run sets this itself"
+_NO_LENGTHS = "the pairs have no column of lengths"
+# TrainingArguments field -> why --set does not take it. What has an option of its own would differ
+# from what run.json and the preset say.
+_REFUSED = {
+    "output_dir": "use --out",
+    "remove_unused_columns": _ITSELF,
+    "resume_from_checkpoint": "use --resume",
+    "learning_rate": "use --lr",
+    "num_train_epochs": "use --epochs",
+    "max_steps": "use --max-steps",
+    "per_device_train_batch_size": "use --micro-batch-size",
+    "gradient_accumulation_steps": "use --batch-size and --micro-batch-size",
+    "lr_scheduler_type": "use --scheduler",
+    "warmup_ratio": "use --warmup-ratio",
+    "warmup_steps": "use --warmup-ratio",
+    "weight_decay": "use --weight-decay",
+    "max_grad_norm": "use --max-grad-norm",
+    "optim": "use --optimizer",
+    "bf16": "use --bf16",
+    "seed": "use --seed",
+    "data_seed": "use --seed",
+    "logging_steps": "use --logging-steps",
+    "eval_steps": "use --eval-steps",
+    "save_steps": "use --save-steps",
+    "save_total_limit": "use --save-total-limit",
+    "report_to": "use --report-to",
+    "use_cpu": "use --device cpu",
+    "gradient_checkpointing": "use --gradient-checkpointing",
+    "activation_checkpointing": "use --gradient-checkpointing",
+    "fp16": "the reference is computed without it; use --bf16",
+    "label_smoothing_factor": "it has no effect on pairs; use --loss cdpo --label-smoothing",
+    "train_sampling_strategy": _NO_LENGTHS,
+    "group_by_length": _NO_LENGTHS,
+}
 _MOST_AT_ONCE = 8
 
 
@@ -138,7 +171,8 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
     """Return TrainingArguments fields from KEY=VALUE texts; values are read as YAML.
 
     Raises:
-        InputError: for a text without `=`, an unknown key, or a value that is not YAML.
+        InputError: for a text without `=`, an unknown or refused key, or a value that is not
+            YAML.
     """
     import yaml
     from transformers import TrainingArguments
@@ -149,8 +183,8 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         if not equals:
             raise InputError(f"set {setting!r}: expected KEY=VALUE, such as adam_beta2=0.98")
-        if key in _RESERVED:
-            raise InputError(f"set {key}: the run sets this itself")
+        if key in _REFUSED:
+            raise InputError(f"set {key}: {_REFUSED[key]}")
         if key not in known:
             raise InputError(
                 f"set {key}: transformers.TrainingArguments has no such field.{nearest(key, known)}"

@@ -193,11 +193,13 @@ def test_bfloat16_and_checkpointing_and_settings_reach_the_run(run_with: Runner)
     result = run_with(
         objective="policy",
         lr=1e-3,
+        scheduler="constant",
         bf16=True,
         gradient_checkpointing=True,
-        set=("adam_beta2=0.98", "learning_rate=1e-4", "lr_scheduler_type=constant"),
+        set=("adam_beta2=0.98", "include_num_input_tokens_seen=all"),
     )
-    assert result.history[0]["learning_rate"] == 1e-4
+    assert result.history[0]["learning_rate"] == 1e-3
+    assert result.history[0]["num_input_tokens_seen"] > 0
     assert result.history[0]["rewards/margins"] == pytest.approx(0.0, abs=0.1)
 
 

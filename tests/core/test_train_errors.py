@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
+from mmpo_core.run_folder import clear
 from mmpo_core.schema import METADATA_KEY
 from mmpo_core.train import train
 from tests.core.pair_tables import METADATA, pair_file, pair_table
@@ -45,9 +46,14 @@ BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"report_to": "wandbb"}, "report_to 'wandbb': unknown, or its package is not installed"),
     ({"set": ("adam_beta3=1",)}, "no such field. Did you mean 'adam_beta"),
     ({"set": ("adam_beta2",)}, "expected KEY=VALUE"),
-    ({"set": ("output_dir=x",)}, "the run sets this itself"),
+    ({"set": ("output_dir=x",)}, "set output_dir: use --out"),
+    ({"set": ("remove_unused_columns=true",)}, "the run sets this itself"),
+    ({"set": ("learning_rate=1",)}, "set learning_rate: use --lr"),
+    ({"set": ("fp16=true",)}, "set fp16: the reference is computed without it"),
+    ({"set": ("label_smoothing_factor=0.1",)}, "set label_smoothing_factor: it has no effect"),
+    ({"set": ("train_sampling_strategy=group_by_length",)}, "have no column of lengths"),
     ({"set": ("adam_beta2=[",)}, "not a value in YAML"),
-    ({"set": ("adam_beta2={a: 1}", "logging_steps=abc")}, "transformers refuses"),
+    ({"set": ("adam_beta2={a: 1}", "logging_strategy=abc")}, "transformers refuses"),
     ({"model": "no/such-model"}, "no/such-model"),
     ({"max_length": 3}, "train pairs: "),
     ({"overlong": "error", "max_length": 20}, "train pairs: .*pair-"),
@@ -142,6 +148,58 @@ def test_files_that_are_no_run_are_left_alone(tmp_path: Path, micro_model: Path)
     for overwrite in (False, True):
         train(pairs=pair_file(tmp_path), out=out, overwrite=overwrite, max_length=64, **given)
     assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "checkpoint-4"])
+def test_a_model_that_no_run_made_is_never_cleared(name: str, overwrite: bool, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(InputError, match=r"holds a model that no run made .*another --out"):
+        train(pairs=pair_file(tmp_path), model="tiny", out=out, overwrite=overwrite)
+    assert (out / name).read_text() == "mine"
+
+
+def test_only_numbered_checkpoints_of_a_run_are_cleared(tmp_path: Path):
+    for name in ("checkpoint-12", "checkpoint-best", "checkpoint-2-copy"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run.json").write_text("{}")
+    clear(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["checkpoint-2-copy", "checkpoint-best"]
+
+
+@pytest.mark.parametrize("role", ["model", "reference"])
+@pytest.mark.parametrize("part", ["", "checkpoint-3"])
+def test_out_may_not_be_where_a_model_is_read(role: str, part: str, tmp_path: Path):
+    out = tmp_path / "out"
+    (out / "checkpoint-3").mkdir(parents=True)
+    (out / "run.json").write_text("{}")
+    given = {"model": "tiny"} | {role: str(tmp_path / "pairs" / ".." / "out" / part)}
+    with pytest.raises(InputError, match=f"the {role} is read from here; choose another --out"):
+        train(pairs=pair_file(tmp_path), out=out, overwrite=True, **given)
+    assert (out / "checkpoint-3").is_dir()
+
+
+@pytest.mark.parametrize("out", ["/proc/no/such", "/dev/null/out", "x" * 300])
+def test_out_that_cannot_be_made_is_refused_at_once(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Before the pair file, which is not there, is looked for."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be written .*Choose another --out"):
+        train(pairs=tmp_path / "no.parquet", model="tiny", out=out)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "null", '{"status": "unfinished", "arguments": 3, "pairs": {}}']
+)
+def test_a_run_json_of_another_shape_cannot_be_resumed(text: str, tmp_path: Path):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run.json: is not the record of a run"):
+        train(pairs=pair_file(tmp_path), model="tiny", out=tmp_path, resume=True)
 
 
 def test_train_takes_no_unknown_keyword(tmp_path: Path):
