@@ -47,7 +47,7 @@ class TrainOptions:
         seed: seed of shuffling, of the split, and of a reward model's new head
         eval_split: share of prompts held out for evaluation, with all their pairs; 0 for none
         eval_pairs: pair file to evaluate on, instead of a split
-        warmup_ratio: share of the steps in which the learning rate rises
+        warmup_ratio: share of the steps in which the learning rate rises, rounded down
         scheduler: course of the learning rate after warm-up
         weight_decay: decoupled weight decay
         max_grad_norm: largest gradient norm; larger ones are scaled down
@@ -68,7 +68,7 @@ class TrainOptions:
         limit: read only the first pairs
         overwrite: replace an earlier run in the output folder
         device: auto takes a GPU where there is one
-        set: any other field of transformers.TrainingArguments, as KEY=VALUE
+        set: a field of transformers.TrainingArguments that has no option here, as KEY=VALUE
     """
 
     pairs: Path
@@ -181,7 +181,7 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainOpti
 # field -> (test, what it must be); checked where a value is given
 _RANGES: dict[str, tuple[Any, str]] = {
     "beta": (lambda v: 0 < v < math.inf, "a number > 0"),
-    "lr": (lambda v: 0 <= v < math.inf, "a number >= 0"),
+    "lr": (lambda v: 0 <= v <= 1e30, "a number from 0 to 1e30"),
     "epochs": (lambda v: 0 < v < math.inf, "a number > 0"),
     "label_smoothing": (lambda v: 0 <= v < 0.5, "a number >= 0 and < 0.5"),
     "eval_split": (lambda v: 0 <= v < 1, "a share >= 0 and < 1"),
