@@ -114,6 +114,7 @@ def build_trainer(
         tokenizer: saved beside the model.
         pairs: `train`, and `eval` if pairs are held out.
     """
+    check_positions(model, pairs)
     if options.objective == "policy":
         pairs = _with_reference(options, arguments, model, tokenizer, pairs)
     arguments.warmup_steps = warmup_steps(options, len(pairs["train"]))
@@ -137,6 +138,17 @@ def build_trainer(
         )
     show_progress(trainer)
     return trainer
+
+
+def check_positions(model: Any, pairs: Splits) -> None:
+    """Raise InputError if a pair is longer than the positions that the model was made for."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    longest = max(int(split.lengths.max()) for split in pairs.values())
+    if most is not None and longest > most:
+        raise InputError(
+            f"a pair has {longest} tokens, and the model was made for {most}. "
+            f"Give --max-length {most} or less"
+        )
 
 
 def _with_reference(

@@ -148,3 +148,16 @@ def test_dropout_held_as_a_number_is_off_too():
     attention.attention_dropout = 0.5
     without_dropout(policy)
     assert attention.attention_dropout == policy.config.attention_dropout == 0.0
+
+
+def test_pairs_longer_than_the_models_positions_are_refused(tmp_path: Path):
+    """With 8 learned positions, the ninth token would be an index error deep inside."""
+    folder = tmp_path / "gpt2"
+    tokenizer = make_tiny_tokenizer()
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=8, n_embd=16, n_layer=1, n_head=2, eos_token_id=1
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match="the model was made for 8"):
+        start(tmp_path, folder, max_length=64)
