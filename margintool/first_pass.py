@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from margintool import hashing
 from margintool.canonical import CanonicalBatch
-from margintool.orient import conflicts, orient, reject_conflicts
+from margintool.orient import conflicts, further_columns, orient, reject_conflicts
 from margintool.plan import Plan
 from margintool.rejects import Rejects
 from margintool.sources import Scored
@@ -28,6 +28,7 @@ class FirstPass:
         flipped: (N,) whether a given preference contradicted the scores.
         prompt: (N,) uint64 key of history and prompt.
         pair: (N, 2) uint64, the two halves of the pair's 128-bit digest.
+        further: the columns that the source adds to those of the contract.
     """
 
     rows_read: int
@@ -35,6 +36,7 @@ class FirstPass:
     flipped: npt.NDArray[np.bool_]
     prompt: hashing.Keys
     pair: hashing.Keys
+    further: pa.Schema
 
 
 @dataclass
@@ -43,6 +45,7 @@ class _Parts:
     flipped: list[Any] = field(default_factory=list)
     prompt: list[Any] = field(default_factory=list)
     pair: list[Any] = field(default_factory=list)
+    further: pa.Schema = field(default_factory=lambda: pa.schema([]))
 
 
 def first_pass(
@@ -70,6 +73,7 @@ def first_pass(
         parts.flipped.append(conflicts(pairs, scored.gap))
         parts.prompt.append(hashing.keys(prompts))
         parts.pair.append(pair_ids.view("<u8"))
+        parts.further = further_columns(oriented.schema)
     spill.finish()
     return FirstPass(
         rows_read,
@@ -77,6 +81,7 @@ def first_pass(
         np.concatenate([np.empty(0, bool), *parts.flipped]),
         np.concatenate([np.empty(0, np.uint64), *parts.prompt]),
         np.concatenate([np.empty((0, 2), np.uint64), *parts.pair]),
+        parts.further,
     )
 
 
@@ -105,6 +110,7 @@ def _usable(plan: Plan, pairs: pa.Table, rejects: Rejects) -> tuple[pa.Table, Sc
         weight=scored.weight[good],
         reason=reason.filter(keep),
         detail=detail.filter(keep),
+        extra=None if scored.extra is None else scored.extra.filter(keep),
     )
 
 

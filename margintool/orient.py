@@ -45,6 +45,7 @@ def orient(pairs: pa.Table, scored: Scored) -> pa.Table:
     """Return oriented pairs: chosen, rejected, history, prompt, scores, margin_raw, weight, origin.
 
     The better-scored answer is chosen; a tie keeps the given preference, or the first answer.
+    The columns of `scored.extra` follow.
 
     Args:
         pairs: N canonical pairs with an `origin` column, none of them rejected.
@@ -54,7 +55,7 @@ def orient(pairs: pa.Table, scored: Scored) -> pa.Table:
     swap = np.where(scored.gap == 0, preferred < 0, scored.gap < 0)
     a, b = pairs.column("response_a"), pairs.column("response_b")
     swapped = pa.chunked_array([pa.array(swap)])
-    return pa.table(
+    oriented = pa.table(
         {
             "prompt": pairs.column("prompt"),
             "chosen": pc.if_else(swapped, b, a),
@@ -67,6 +68,26 @@ def orient(pairs: pa.Table, scored: Scored) -> pa.Table:
             "origin": pairs.column("origin"),
         }
     ).cast(pa.schema([PAIR_SCHEMA.field(name) for name in ORIENTED]))
+    for name, column in _by_side(scored.extra, swapped).items():
+        oriented = oriented.append_column(name, column)
+    return oriented
+
+
+def _by_side(extra: pa.Table | None, swapped: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
+    """Return a source's own columns: NAME_a and NAME_b, where both exist, by chosen, rejected."""
+    columns = {} if extra is None else dict(zip(extra.column_names, extra.columns, strict=True))
+    for stem in [name.removesuffix("_a") for name in columns if name.endswith("_a")]:
+        if f"{stem}_b" not in columns:
+            continue
+        a, b = columns.pop(f"{stem}_a"), columns.pop(f"{stem}_b")
+        columns[f"{stem}_chosen"] = pc.if_else(swapped, b, a)
+        columns[f"{stem}_rejected"] = pc.if_else(swapped, a, b)
+    return columns
+
+
+def further_columns(oriented: pa.Schema) -> pa.Schema:
+    """Return the columns that are none of the contract's."""
+    return pa.schema([field for field in oriented if field.name not in PAIR_SCHEMA.names])
 
 
 ORIENTED = (

@@ -56,7 +56,8 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
             agreement=options.agreement,
         )
         made, source = folder / "pairs.parquet", plan.source.name
-        with PairWriter(made, metadata(plan, counts, fitted), name=plan.out) as writer:
+        about = metadata(plan, counts, fitted)
+        with PairWriter(made, about, name=plan.out, further=found.further) as writer:
             for table in pairs:
                 named = table.append_column("source", pa.repeat(source, table.num_rows))
                 writer.write(fitted.complete(named))

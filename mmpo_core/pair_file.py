@@ -75,7 +75,12 @@ class PairWriter:
     """
 
     def __init__(
-        self, path: PathLike, metadata: Mapping[str, Any], *, name: PathLike | None = None
+        self,
+        path: PathLike,
+        metadata: Mapping[str, Any],
+        *,
+        name: PathLike | None = None,
+        further: pa.Schema | None = None,
     ) -> None:
         """Begin a file.
 
@@ -83,16 +88,20 @@ class PairWriter:
             path: where to write.
             metadata: see pack_metadata.
             name: what to call the file in messages; `path` if not given.
+            further: columns to write after the contract's own.
 
         Raises:
-            ContractError: if the metadata breaks the contract.
+            ContractError: if the metadata breaks the contract, or a further column has the name
+                of one of the contract's.
         """
         self._path = Path(path)
         self._name = str(path if name is None else name)
         packed = pack_metadata(metadata, self._name)
         self._gamma = recorded_gamma(unpack_metadata(packed)[0])
         self._rows = 0
-        self._schema = PAIR_SCHEMA.with_metadata({METADATA_KEY: packed})
+        fields = pa.schema([*PAIR_SCHEMA, *(further or [])])
+        refuse(column_breaches(fields), self._name)
+        self._schema = fields.with_metadata({METADATA_KEY: packed})
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
@@ -121,13 +130,13 @@ class PairWriter:
                 self._path.unlink(missing_ok=True)
 
     def write(self, table: pa.Table) -> None:
-        """Append pairs. table: the contract's columns; others are left out.
+        """Append pairs. table: the contract's columns and the further ones; others are left out.
 
         Raises:
             ContractError: if a column or a value breaks the contract.
         """
         refuse(column_breaches(table.schema), self._name)
-        table = conform(table.select(PAIR_SCHEMA.names))
+        table = conform(table.select(self._schema.names))
         refuse(row_breaches(table, self._rows, self._gamma), self._name)
         self._rows += table.num_rows
         self._writer.write_table(table.cast(self._schema))

@@ -40,6 +40,9 @@ class Scored:
         score_a, score_b: (N,) the source's own scores; NaN where it has none.
         weight: (N,) evidence behind the pair, > 0.
         reason, detail: N strings or nulls: why a row cannot be used.
+        extra: N rows of further columns for the pair file, such as rationales, the same names
+            and types for every batch; None for none. NAME_a and NAME_b become NAME_chosen and
+            NAME_rejected, each with its answer; other columns stay as they are.
     """
 
     gap: Floats
@@ -48,6 +51,7 @@ class Scored:
     weight: Floats
     reason: pa.Array
     detail: pa.Array
+    extra: pa.Table | None = None
 
 
 @dataclass(frozen=True)

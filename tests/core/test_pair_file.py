@@ -158,6 +158,28 @@ def test_a_writer_takes_pairs_batch_by_batch(path: Path) -> None:
     assert read_table(path).equals(pairs(4))
 
 
+def test_a_writer_takes_further_columns_and_leaves_out_the_rest(path: Path) -> None:
+    """The order of the columns in a batch does not matter; a null stays one."""
+    further = pa.schema([("why", pa.string()), ("draws", pa.list_(pa.float64()))])
+    more = {"draws": [[1.0], None, []], "left_out": [1, 2, 3], "why": ["x", None, "z"]}
+    table = pairs(3)
+    for name, values in more.items():
+        field = further.field(name) if name in further.names else pa.field(name, pa.int64())
+        table = table.append_column(field, pa.array(values, field.type))
+    with PairWriter(path, METADATA, further=further) as writer:
+        writer.write(table)
+    found = read_table(path)
+    assert found.column_names == [*PAIR_SCHEMA.names, "why", "draws"]
+    assert found["why"].to_pylist() == more["why"]
+    assert found["draws"].to_pylist() == more["draws"]
+    assert found.select(PAIR_SCHEMA.names).equals(pairs(3))
+
+
+def test_a_further_column_named_as_one_of_the_contract_is_refused(path: Path) -> None:
+    with pytest.raises(ContractError, match="'prompt' stands more than once"):
+        PairWriter(path, METADATA, further=pa.schema([("prompt", pa.string())]))
+
+
 # --- the forms people read --------------------------------------------------------------------
 
 

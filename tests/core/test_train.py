@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from mmpo_core.errors import InputError
-from mmpo_core.pair_file import write_pairs
+from mmpo_core.pair_file import PairWriter, write_pairs
 from mmpo_core.run_record import fingerprint
 from mmpo_core.train import TrainResult, train
 from tests.core.pair_tables import METADATA, pair_file, pair_table
@@ -115,10 +116,22 @@ def run_with(tmp_path: Path, micro_model: Path) -> Runner:
     def call(name: str = "out", **options: Any) -> TrainResult:
         path = tmp_path / "pairs.parquet"
         write_pairs(pair_table([0.0, 0.5, 1.0, 2.0]), path, METADATA)
-        given = {"model": str(micro_model), "objective": "reward", "lr": 0.0, "eval_split": 0.0}
-        return train(pairs=path, out=tmp_path / name, **(QUICK | given | options))
+        given = {"pairs": path, "model": str(micro_model), "objective": "reward", "lr": 0.0}
+        return train(out=tmp_path / name, **(QUICK | given | {"eval_split": 0.0} | options))
 
     return call
+
+
+def test_columns_beside_the_contracts_change_nothing(run_with: Runner, tmp_path: Path):
+    plain = run_with("plain", lr=1e-3)
+    why = pa.array([{"judge": "m", "draws": [1.0, 2.0]}] * 4)
+    path, further = tmp_path / "more.parquet", pa.schema([("why", why.type)])
+    with PairWriter(path, METADATA, further=further) as writer:
+        writer.write(pair_table([0.0, 0.5, 1.0, 2.0]).append_column("why", why))
+    more = run_with("more", lr=1e-3, pairs=path)
+    losses = [[entry.get("loss") for entry in result.history] for result in (plain, more)]
+    assert losses[0] == losses[1]
+    assert losses[0][0] is not None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from margintool.first_pass import FirstPass
 from margintool.score_options import ScoreOptions
@@ -19,6 +20,7 @@ def found(margins: list[float], prompts: list[int] | None = None) -> FirstPass:
         flipped=np.zeros(n, bool),
         prompt=np.array(prompts or range(n), dtype=np.uint64),
         pair=np.stack([np.arange(n), np.arange(n) * 977], axis=1).astype(np.uint64),
+        further=pa.schema([]),
     )
 
 
