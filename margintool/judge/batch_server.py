@@ -1,0 +1,99 @@
+"""What the Batch API is asked for: upload, create, look up, download. Knows no journal.
+
+Read by batch_submit.py and batch_collect.py. See
+https://developers.openai.com/api/docs/guides/batch.
+"""
+
+import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types import Batch
+
+ENDPOINT: Final = "/v1/chat/completions"
+FINAL = frozenset({"completed", "expired", "cancelled", "failed"})
+CREATE_WAITS = (1.0, 2.0, 4.0, 8.0)
+DOWNLOAD_TRIES = 3
+
+Sleep = Callable[[float], None]
+
+
+def upload(client: "OpenAI", name: str, content: IO[bytes]) -> str:
+    """Upload an input file and return its id. An upload by itself costs nothing."""
+    content.seek(0)
+    return client.files.create(file=(name, content), purpose="batch").id
+
+
+def find_upload(client: "OpenAI", name: str) -> str | None:
+    """Return the id of an uploaded input file of that name, or None."""
+    for found in client.files.list(purpose="batch", order="desc"):
+        if found.filename == name:
+            return found.id
+    return None
+
+
+def find_batch(client: "OpenAI", input_file_id: str) -> "Batch | None":
+    """Return the batch that was created from that input file, or None."""
+    for found in client.batches.list(limit=100):
+        if found.input_file_id == input_file_id:
+            return found
+    return None
+
+
+def create(client: "OpenAI", input_file_id: str, tag: str, *, sleep: Sleep = time.sleep) -> "Batch":
+    """Create the batch of an uploaded file, once.
+
+    The SDK's own retries are off here: a connection that breaks after the server has created
+    the batch, but before its answer came, would create and bill it a second time. Before each
+    further try the server's batches are searched for the file.
+    """
+    from openai import APIConnectionError, APIStatusError
+
+    once = client.with_options(max_retries=0)
+    for wait in (*CREATE_WAITS, None):
+        try:
+            return once.batches.create(
+                input_file_id=input_file_id,
+                endpoint=ENDPOINT,
+                completion_window="24h",
+                metadata={"margintool": tag},
+            )
+        except (APIConnectionError, APIStatusError) as error:
+            if wait is None or not _passing(error):
+                raise
+        sleep(wait)
+        found = find_batch(client, input_file_id)
+        if found is not None:
+            return found
+    raise AssertionError("the last try returns or raises")
+
+
+def _passing(error: Exception) -> bool:
+    status = getattr(error, "status_code", None)
+    if status == 429:
+        return getattr(error, "code", None) != "insufficient_quota"
+    return status is None or status in (408, 409) or status >= 500
+
+
+def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> None:
+    """Write a file's content to `into`, piece by piece: it may have hundreds of megabytes.
+
+    Raises:
+        httpx2.TransportError: the connection broke in the middle in each of DOWNLOAD_TRIES
+            tries; the SDK itself retries only up to the reply's first byte.
+    """
+    import httpx2
+
+    for left in reversed(range(DOWNLOAD_TRIES)):
+        into.seek(0)
+        into.truncate()
+        try:
+            with client.files.with_streaming_response.content(file_id) as response:
+                for piece in response.iter_bytes():
+                    into.write(piece)
+            return
+        except httpx2.TransportError:
+            if not left:
+                raise
