@@ -12,6 +12,7 @@ import typer
 
 from margintool.cli.card import card_command
 from margintool.cli.demo import demo_command
+from margintool.cli.grouped_help import grouped
 from margintool.cli.inspect import inspect_command
 from margintool.cli.layouts import layouts_command
 from margintool.cli.losses import losses_command
@@ -44,7 +45,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "presets": (presets_command, "Published recipes that train knows"),
 }
 for _name, (_command, _line) in COMMANDS.items():
-    app.command(_name, short_help=_line)(_command)
+    app.command(_name, cls=grouped(_command), short_help=_line)(_command)
 
 
 def _version(wanted: bool) -> None:

@@ -25,6 +25,7 @@ def command_from(
     positional: Sequence[str] = (),
     optional: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
+    headings: Mapping[type, str] | None = None,
 ) -> Callable[..., None]:
     """Return a function whose signature Typer turns into a command.
 
@@ -35,12 +36,17 @@ def command_from(
         positional: fields that are arguments rather than options.
         optional: fields without a default that may still be left out (a config file has them).
         extra: further options: name -> Annotated[type, typer.Option(...)]; None when not given.
+        headings: base class -> heading under which help shows its options (see grouped_help.py).
     """
     texts = argument_help(options_class)
     hints = get_type_hints(options_class)
     parameters = []
-    for field in dataclasses.fields(options_class):
-        must = field.default is dataclasses.MISSING and field.name not in optional
+    musts = {
+        field.name: field.default is dataclasses.MISSING and field.name not in optional
+        for field in dataclasses.fields(options_class)
+    }
+    for field in sorted(dataclasses.fields(options_class), key=lambda one: not musts[one.name]):
+        must = musts[field.name]
         info = _parameter_info(field, texts[field.name], hints[field.name], positional)
         kind = _cli_type(hints[field.name], required=must)
         annotation = Annotated[kind, info]  # type: ignore[valid-type]
@@ -53,22 +59,33 @@ def command_from(
     command.__doc__ = help
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.headings = {  # type: ignore[attr-defined]
+        name: heading
+        for base, heading in (headings or {}).items()
+        for name in _own_argument_help(base)
+    }
     return command
 
 
 def argument_help(options_class: type) -> dict[str, str]:
-    """Return field -> help text from the `Args:` section of a Google-style docstring.
+    """Return field -> help text from the `Args:` sections of a dataclass and its bases.
 
     Raises:
         LookupError: if a field has no text, or a text no field: the docs must be whole.
     """
-    doc = inspect.getdoc(options_class) or ""
+    classes = [kind for kind in options_class.__mro__ if dataclasses.is_dataclass(kind)]
+    return {name: text for kind in classes for name, text in _own_argument_help(kind).items()}
+
+
+def _own_argument_help(options_class: type) -> dict[str, str]:
+    """Return field -> help text of the fields that a dataclass itself declares."""
+    doc = options_class.__doc__ and inspect.cleandoc(options_class.__doc__) or ""
     section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", doc, re.MULTILINE)
     entries = re.findall(
         r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section.group(1) if section else "", re.MULTILINE
     )
     texts = {name: " ".join(text.split()) for name, text in entries}
-    fields = {field.name for field in dataclasses.fields(options_class)}
+    fields = set(inspect.get_annotations(options_class))
     if fields ^ texts.keys():
         raise LookupError(
             f"{options_class.__name__}: docstring and fields differ: {fields ^ texts.keys()}"

@@ -1,14 +1,19 @@
 """`margintool score`: raw feedback to a pair file. The work is in margintool.pipeline."""
 
 from margintool.cli.from_options import Given, command_from
+from margintool.judge.options import JudgeOptions
 from margintool.score_options import ScoreOptions
 
-HELP = """Turn ratings or votes into a Parquet file of preference pairs with margins.
+HELP = """Turn ratings, votes or an LLM judge's verdicts into preference pairs with margins (Parquet).
 
 Example: margintool score --source shp --input votes.jsonl.gz --out pairs.parquet
 
+With a judge: margintool score --source gpt4 --input pairs.jsonl --out pairs.parquet
+--judge-model gpt-4o
+
 Rows that cannot be used go, with the reason, to a .rejects.parquet file beside the output.
 """
+JUDGE_HEADING = "Options of --source gpt4"
 
 
 def _run(given: Given) -> None:
@@ -21,4 +26,6 @@ def _run(given: Given) -> None:
     print_summary(summary)
 
 
-score_command = command_from(ScoreOptions, _run, help=HELP)
+score_command = command_from(
+    ScoreOptions, _run, help=HELP, headings={JudgeOptions: JUDGE_HEADING}
+)

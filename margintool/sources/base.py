@@ -7,11 +7,16 @@ and batch-invariant: f(concat(parts)) == concat(f(parts)).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from margintool.judge.findings import Evidence
+    from margintool.judge.margins import Verdicts
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,11 +29,13 @@ class Settings:
         margin: the estimator's name.
         scale: lowest and highest valid rating.
         aspects: names of the aspects to average, if the estimator averages.
+        verdicts: where a judged source finds what its judges said.
     """
 
     margin: str
     scale: tuple[float, float] | None = None
     aspects: tuple[str, ...] = ()
+    verdicts: "Verdicts | None" = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Scored:
         extra: N rows of further columns for the pair file, such as rationales, the same names
             and types for every batch; None for none. NAME_a and NAME_b become NAME_chosen and
             NAME_rejected, each with its answer; other columns stay as they are.
+        evidence: what a judged source's findings are counted from.
     """
 
     gap: Floats
@@ -52,6 +60,7 @@ class Scored:
     reason: pa.Array
     detail: pa.Array
     extra: pa.Table | None = None
+    evidence: "Evidence | None" = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ class Source:
         score_pairs: canonical pairs, settings -> Scored.
         rate: canonical responses, settings -> Rated; None if the source reads pairs only.
         unit: the unit of margin_raw, by estimator.
+        needs_scores: whether it reads the input's scores; else it reads every layout, and keeps
+            the input's scores beside its own.
     """
 
     name: str
@@ -86,6 +97,7 @@ class Source:
     max_pairs_per_prompt: int
     score_pairs: Callable[[pa.Table, Settings], Scored]
     rate: Callable[[pa.Table, Settings], Rated] | None = None
+    needs_scores: bool = True
 
 
 def first_reason(*candidates: tuple[pa.Array, pa.Array]) -> tuple[pa.Array, pa.Array]:
