@@ -101,6 +101,19 @@ class Journal(BatchTables):
         """Return those of `keys` that the journal holds, answered or not."""
         return {key for (key,) in self._by_key("SELECT r.key FROM requests AS r", keys)}
 
+    def requests(self, keys: Sequence[str]) -> Iterator[Request]:
+        """Yield the requests of these keys in their order, page by page.
+
+        Keys that the journal does not hold are left out.
+        """
+        sql = f"SELECT {text.REQUEST_COLUMNS} FROM requests AS r"
+        for chunk in _chunks(keys, PAGE):
+            tasks = self._tasks()
+            rows = {row[0]: row for row in self._by_key(sql, chunk)}
+            with errors_named(self.path):
+                made = [text.request(rows[key], tasks) for key in chunk if key in rows]
+            yield from made
+
     def want(self, keys: Sequence[str]) -> None:
         """Mark requests as wanted by this run; keys that the journal does not hold are ignored."""
         with self.transaction() as db:
