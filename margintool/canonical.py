@@ -17,6 +17,19 @@ NOT_TEXT = "__not_text"
 SCORE_CONFLICT = "score_conflict"
 """Reason of a response whose overall rating contradicts its aspect ratings."""
 
+SCORE_REASONS = (
+    SCORE_CONFLICT,
+    "bad_annotation",
+    "bad_label",
+    "rating_missing",
+    "rating_not_a_number",
+    "rating_not_finite",
+)
+"""Reasons of layouts that say something of the scores only: the texts of such a row are usable.
+
+A layout marks them after those of the texts, which a row keeps if it has both.
+"""
+
 # One row per input row. Scores may be numbers or strings as the file has them.
 PAIRS: dict[str, str] = {
     "prompt": "last user message",

@@ -32,7 +32,7 @@ def canonical_pairs(
         InputError: a file that cannot be read, or whose columns do not fit the layout.
     """
     progress.start("reading", plan.input.total_bytes)
-    wanted = wanted_of(plan.layout, plan.mapping)
+    wanted = wanted_of(plan.layout, plan.mapping, scores=plan.source.needs_scores)
     batches = plan.input.batches(wanted, plan.options.limit, progress.advance)
     converted = canonical_batches(plan.layout, plan.mapping, batches)
     if plan.layout.kind == "pairs":
@@ -42,20 +42,23 @@ def canonical_pairs(
             yield from paired_responses(plan, converted, spill, rejects)
 
 
-def wanted_of(layout: Layout, mapping: Mapping[str, str]) -> Wanted:
-    """Return what is asked of an input that has this layout."""
+def wanted_of(layout: Layout, mapping: Mapping[str, str], *, scores: bool = True) -> Wanted:
+    """Return what is asked of an input that has this layout. scores: whether it must have them."""
     groups, globs = wanted_columns(layout, mapping)
-    return Wanted(groups, globs, check=partial(_check_columns, layout, mapping))
+    return Wanted(groups, globs, check=partial(_check_columns, layout, mapping, scores))
 
 
-def _check_columns(layout: Layout, mapping: Mapping[str, str], columns: pa.Schema) -> None:
+def _check_columns(
+    layout: Layout, mapping: Mapping[str, str], scores: bool, columns: pa.Schema
+) -> None:
     """Check that a file has the layout that was found in the first one.
 
     By names only: a value of the wrong type is its own row's fault, and rejected there.
     """
     table = columns.empty_table()
     try:
-        require(layout, apply_map(table, mapping, strict=False).schema, types=False)
+        found = apply_map(table, mapping, strict=False).schema
+        require(layout, found, types=False, scores=scores)
     except InputError:
         apply_map(table, mapping)  # says so if a column named in --map is what is missing
         raise

@@ -97,15 +97,16 @@ def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
 
 def _layout(options: ScoreOptions, source: Source, columns: pa.Schema) -> Layout:
     if options.layout is None:
-        return detect(columns, source.name)
+        others = [name for name, other in SOURCES.items() if not other.needs_scores]
+        return detect(columns, source.name, needs_scores=source.needs_scores, others=others)
     layout: Layout = lookup("layout", options.layout, LAYOUTS)
-    if source.name not in layout.sources:
+    if source.needs_scores and source.name not in layout.sources:
         fitting = [name for name, other in LAYOUTS.items() if source.name in other.sources]
         raise InputError(
             f"layout {layout.name} has no scores for source {source.name}; "
             f"layouts that have: {', '.join(fitting)}"
         )
-    require(layout, columns)
+    require(layout, columns, scores=source.needs_scores)
     return layout
 
 

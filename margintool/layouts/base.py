@@ -5,7 +5,7 @@ choice among them. The tables a layout produces are described in margintool/cano
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -23,7 +23,8 @@ class Layout:
         name: key in LAYOUTS; what `--layout` takes.
         about: one line, with the hub ids.
         kind: `pairs` (convert gives canonical PAIRS) or `responses` (canonical RESPONSES).
-        sources: sources that can read it: `shp` (votes), `ratings`.
+        sources: sources that read its scores: `shp` (votes), `ratings`; empty if it has none.
+            Those that need no scores (Source.needs_scores) read every layout.
         required: column -> meaning.
         optional: column -> meaning; a glob (`annotator*[0-9]`) stands for several columns.
         convert: raw table -> canonical table. Pure and batch-invariant: f(concat(parts)) equals
@@ -37,6 +38,10 @@ class Layout:
         group_by: which responses belong together: those of one `prompt`, or of one input `row`.
         one_of: sets of columns of which at least one must be complete; a glob that stands twice
             needs two columns. All of them are described in `optional`.
+        scores: columns, required or in `one_of`, that hold scores, and without which the texts
+            can be read all the same. Empty where only its scores tell a layout from another.
+        both_orders: whether a pair may stand in two rows, with its answers in either order, that
+            are two verdicts on one pair.
         types: column -> (what its type must be, predicate), where names alone do not decide.
     """
 
@@ -55,7 +60,18 @@ class Layout:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     group_by: Literal["prompt", "row"] = "prompt"
     one_of: tuple[tuple[str, ...], ...] = ()
+    scores: tuple[str, ...] = ()
+    both_orders: bool = False
     types: Mapping[str, tuple[str, Callable[[pa.DataType], bool]]] = field(default_factory=dict)
+
+    def without_scores(self) -> "Layout":
+        """Return the layout as a source sees it that needs no scores: their columns may be absent.
+
+        Such columns are left out of `required` and `one_of`, and are not read any differently.
+        """
+        needed = {name: what for name, what in self.required.items() if name not in self.scores}
+        choices = tuple(group for group in self.one_of if not set(group) <= set(self.scores))
+        return replace(self, required=needed, one_of=choices)
 
     def patterns(self) -> Iterator[str]:
         """Yield every name or glob that stands for a column of this layout, aliases included."""

@@ -14,24 +14,32 @@ from mmpo_core.errors import InputError
 SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas"}
 
 
-def detect(columns: pa.Schema, source: str) -> Layout:
+def detect(
+    columns: pa.Schema, source: str, *, needs_scores: bool = True, others: Sequence[str] = ()
+) -> Layout:
     """Return the layout that fits `columns` and says most about them.
 
-    Of several that fit, the one with most required columns wins, and among these the one with
-    most columns under their own names rather than an alias.
+    Of several that fit, the one with most of its required columns there wins, and among these
+    the one with most columns under their own names rather than an alias.
 
     Args:
         columns: the table's columns, after --map.
-        source: `shp` or `ratings`; only layouts that it can read are candidates.
+        source: a key of SOURCES.
+        needs_scores: whether the source reads scores: then only layouts with scores for it are
+            candidates. Else all are, and their score columns may be absent.
+        others: sources that need no scores, named where only a layout without scores fits.
 
     Raises:
         InputError: if none fits (lists each candidate with the columns it misses), or if two fit
             equally well.
     """
-    candidates = [layout for layout in LAYOUTS.values() if source in layout.sources]
-    fitting = [layout for layout in candidates if not missing(layout, columns)]
+    if needs_scores:
+        candidates = [layout for layout in LAYOUTS.values() if source in layout.sources]
+    else:
+        candidates = [layout.without_scores() for layout in LAYOUTS.values()]
+    fitting = [LAYOUTS[layout.name] for layout in candidates if not missing(layout, columns)]
     if not fitting:
-        raise InputError(_no_layout(candidates, columns, source))
+        raise InputError(_no_layout(candidates, columns, source, others))
     ranked = sorted(fitting, key=lambda layout: _rank(layout, columns), reverse=True)
     best = [layout for layout in ranked if _rank(layout, columns) == _rank(ranked[0], columns)]
     if len(best) > 1:
@@ -40,17 +48,19 @@ def detect(columns: pa.Schema, source: str) -> Layout:
     return best[0]
 
 
-def require(layout: Layout, columns: pa.Schema, *, types: bool = True) -> None:
+def require(layout: Layout, columns: pa.Schema, *, types: bool = True, scores: bool = True) -> None:
     """Check that a layout given by name fits the columns.
 
     Args:
         layout: the layout.
         columns: the table's columns, after --map.
         types: whether their types must fit too.
+        scores: whether the columns with scores must be there.
 
     Raises:
         InputError: naming what is missing, and the nearest column names.
     """
+    layout = layout if scores else layout.without_scores()
     lacking = missing(layout, columns, types=types)
     if lacking:
         hints = _hints(layout, columns)
@@ -105,18 +115,25 @@ def _group_words(group: tuple[str, ...]) -> str:
 
 
 def _rank(layout: Layout, columns: pa.Schema) -> tuple[int, int]:
-    size = min((len(group) for group in layout.one_of), default=0)
+    """Return how many of the columns a layout tells of, and how many under their own names."""
+    told = sum(found_as(layout, name, columns.names) is not None for name in layout.required)
+    if not _lacks_choice(layout, columns.names):
+        told += min((len(group) for group in layout.one_of), default=0)
     own_names = sum(name in columns.names for name in layout.required)
-    return len(layout.required) + size, own_names
+    return told, own_names
 
 
-def _no_layout(candidates: Sequence[Layout], columns: pa.Schema, source: str) -> str:
+def _no_layout(
+    candidates: Sequence[Layout], columns: pa.Schema, source: str, others: Sequence[str]
+) -> str:
     ranked = sorted(candidates, key=lambda layout: _share_missing(layout, columns))
     lines = [f"the columns fit no layout of source {source}. {_columns_there(columns)}"]
     lines += [f"  {layout.name} misses {', '.join(missing(layout, columns))}" for layout in ranked]
+    tried = {layout.name for layout in candidates}
     for other in LAYOUTS.values():
-        if other not in candidates and not missing(other, columns):
-            lines.append(f"They fit layout {other.name}, read with --source {other.sources[0]}.")
+        readers = other.sources or others
+        if readers and other.name not in tried and not missing(other, columns):
+            lines.append(f"They fit layout {other.name}, read with --source {readers[0]}.")
     if ranked:
         lines.append(
             "Map your columns onto a layout's with --map, for example "

@@ -58,4 +58,5 @@ LAYOUT = Layout(
     convert=convert,
     gives_gap=True,
     scale=(-3.0, 3.0),
+    scores=("overall_preference",),
 )

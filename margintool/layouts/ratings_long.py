@@ -76,4 +76,5 @@ LAYOUT = Layout(
     aspects_in=aspects_in,
     aliases=ALIASES,
     one_of=(("rating",), (STRUCT,), (FLAT,)),
+    scores=("rating", STRUCT, FLAT),
 )

@@ -31,4 +31,5 @@ LAYOUT = Layout(
     optional=PROMPT_PARTS,
     convert=convert,
     aliases=ALIASES,
+    scores=("rating_a", "rating_b"),
 )

@@ -64,4 +64,5 @@ LAYOUT = Layout(
     },
     optional={"labels": "1 = A preferred, 0 = B preferred; compared with the votes"},
     convert=convert,
+    scores=("score_A", "score_B"),
 )
