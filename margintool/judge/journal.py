@@ -1,4 +1,4 @@
-"""The journal: every request and every reply of a judge, in one SQLite file. READ THIS FIRST.
+"""The journal: every request and every reply of a judge, in one SQLite file.
 
     plan() -> waiting() -> [sent] -> store() | fail() -> verdicts()
 
@@ -8,7 +8,6 @@ the API key, are never given to it.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,21 +19,22 @@ from typing import Any, TypeVar
 
 from margintool.judge import journal_text as text
 from margintool.judge.item import Dialect, Reply, Request, Verdict
-from margintool.judge.journal_batches import BatchTables
 from margintool.judge.journal_file import connect, errors_named
 from margintool.judge.journal_records import (
     BatchRow,
     Counts,
     Failure,
+    State,
     Stored,
     StoredRow,
     Usage,
 )
 from margintool.judge.journal_schema import IS_WAITING
+from margintool.judge.journal_tallies import Tallies
 from margintool.judge.task import Task
 from mmpo_core.errors import InputError
 
-__all__ = ["BatchRow", "Counts", "Failure", "Journal", "Stored", "StoredRow", "Usage"]
+__all__ = ["BatchRow", "Counts", "Failure", "Journal", "State", "Stored", "StoredRow", "Usage"]
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ PAGE = 256
 CHUNK = 1000
 
 
-class Journal(BatchTables):
+class Journal(Tallies):
     """An open journal; see `Journal.open`."""
 
     @classmethod
@@ -186,6 +186,16 @@ class Journal(BatchTables):
             stored[key] = Stored(text.verdict(tuple(row)) if row[1] is not None else None, error)
         return stored
 
+    def states(self, keys: Sequence[str]) -> dict[str, State]:
+        """Return how far each request is; keys that the journal does not hold are left out."""
+        found = self._by_key(
+            "SELECT r.key, CASE WHEN EXISTS (SELECT 1 FROM replies WHERE request = r.id) "
+            f"THEN 'answered' WHEN {IS_WAITING} THEN 'waiting' ELSE 'in_batch' END "
+            "FROM requests AS r",
+            keys,
+        )
+        return dict(found)
+
     def replies(self) -> Iterator[StoredRow]:
         """Yield every request that has a reply, with it, in planned order, page by page."""
         return self._paged(f"{_ROWS} JOIN {_JOINS} WHERE r.id > ?", _stored_row)
@@ -193,54 +203,6 @@ class Journal(BatchTables):
     def all_rows(self) -> Iterator[StoredRow]:
         """Yield every request, with its reply or error if any, in planned order, page by page."""
         return self._paged(f"{_ROWS} LEFT JOIN {_JOINS} WHERE r.id > ?", _stored_row)
-
-    def spent(self, *, by_batch: bool | None = None) -> dict[str, Usage]:
-        """Return what the stored replies used, by model.
-
-        Args:
-            by_batch: only replies that came through the Batch API, or only those that did not.
-        """
-        where = {None: "", True: "WHERE a.batch IS NOT NULL", False: "WHERE a.batch IS NULL"}
-        found = self.rows(
-            "SELECT r.model, count(*), total(a.prompt_tokens), total(a.completion_tokens), "
-            "total(a.prompt_tokens IS NULL OR a.completion_tokens IS NULL) "
-            "FROM replies AS a JOIN requests AS r ON r.id = a.request "
-            f"{where[by_batch]} GROUP BY r.model ORDER BY r.model"
-        )
-        return {model: Usage(*map(int, sums)) for model, *sums in found}
-
-    def counts(self) -> Counts:
-        """Return how far the journal is, in all and by model."""
-        found = self.rows(
-            "SELECT r.model, count(*), count(a.request), count(f.request), "
-            f"total(a.request IS NULL AND {IS_WAITING}) FROM requests AS r "
-            "LEFT JOIN replies AS a ON a.request = r.id "
-            "LEFT JOIN failures AS f ON f.request = r.id GROUP BY r.model ORDER BY r.model"
-        )
-        reasons = self._unreadable()
-        by_model = {
-            model: Counts(
-                planned,
-                answered,
-                failed,
-                int(waiting),
-                planned - answered - int(waiting),
-                reasons.get(model, {}),
-            )
-            for model, planned, answered, failed, waiting in found
-        }
-        return _total(by_model)
-
-    def _unreadable(self) -> dict[str, dict[str, int]]:
-        found = self.rows(
-            "SELECT r.model, a.reason, count(*) FROM replies AS a "
-            "JOIN requests AS r ON r.id = a.request WHERE a.reason IS NOT NULL "
-            "GROUP BY r.model, a.reason ORDER BY r.model, a.reason"
-        )
-        by_model: dict[str, dict[str, int]] = defaultdict(dict)
-        for model, reason, number in found:
-            by_model[model][reason] = number
-        return by_model
 
     def _by_key(self, select: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for chunk in _chunks(keys, CHUNK):
@@ -335,20 +297,3 @@ def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(values)
     while chunk := list(islice(rest, size)):
         yield chunk
-
-
-def _total(by_model: dict[str, Counts]) -> Counts:
-    parts = by_model.values()
-    unreadable: dict[str, int] = defaultdict(int)
-    for part in parts:
-        for reason, number in part.unreadable.items():
-            unreadable[reason] += number
-    return Counts(
-        sum(part.planned for part in parts),
-        sum(part.answered for part in parts),
-        sum(part.failed for part in parts),
-        sum(part.waiting for part in parts),
-        sum(part.in_batches for part in parts),
-        dict(unreadable),
-        by_model,
-    )

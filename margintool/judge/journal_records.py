@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from margintool.judge.item import Reply, Request, Verdict
+
+# Answered, readable or not; waiting to be sent; sent in a batch that is still open.
+State = Literal["answered", "waiting", "in_batch"]
 
 
 @dataclass(frozen=True)
