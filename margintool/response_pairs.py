@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool import hashing
-from margintool.canonical import PAIR_TYPES, CanonicalBatch
+from margintool.canonical import PAIR_TYPES, REFERENCE, CanonicalBatch
+from margintool.origins import with_more
+from margintool.numbers import to_numbers
 from margintool.pairing import PAIRS_AT_ONCE, Excess, Limits, pair_up
 from margintool.plan import Plan
 from margintool.rejects import CAPPED, MERGED, SINGLE, SMALL, TIE, Rejects
@@ -27,6 +29,7 @@ from margintool.repeats import Distinct, merge_repeats
 from margintool.storage import Spill
 
 Rows = npt.NDArray[np.int64]
+GIVEN = "given"  # the input's own rating, where the source does not read it
 
 
 @dataclass
@@ -53,9 +56,14 @@ def paired_responses(
     )
     _reject_repeats(distinct, spill, rejects)
     options = plan.options
-    limits = Limits(plan.max_pairs_per_prompt, options.ties == "drop", options.min_margin)
+    # Where answers are only compared, not rated, no pair is known to be a tie or small yet.
+    limits = (
+        Limits(plan.max_pairs_per_prompt, options.ties == "drop", options.min_margin)
+        if plan.ranked
+        else Limits(plan.max_pairs_per_prompt)
+    )
     pairing = pair_up(
-        options.pairing,
+        plan.pairing,
         distinct.group,
         distinct.text,
         distinct.rating,
@@ -82,7 +90,7 @@ def _spill_responses(
         bad = pc.is_valid(rated.reason)
         rejects.add(responses.filter(bad), rated.reason.filter(bad), rated.detail.filter(bad))
         good = ~np.asarray(bad)
-        kept = responses.select(["prompt", "history", "response", "origin"]).filter(pa.array(good))
+        kept = _to_spill(plan, responses).filter(pa.array(good))
         by_row = plan.layout.group_by == "row"
         row = read.rows + responses.column("row").to_numpy()[good]
         keys = row.astype(np.uint64) if by_row else hashing.keys(hashing.prompt_digests(kept))
@@ -93,6 +101,17 @@ def _spill_responses(
         read.rows += batch.rows_read
     spill.finish()
     return read
+
+
+def _to_spill(plan: Plan, responses: pa.Table) -> pa.Table:
+    """Return what pairs of responses need: texts, and the input's own rating beside a judge's."""
+    kept = responses.select(["prompt", "history", "response", "origin"])
+    if REFERENCE in responses.column_names:
+        kept = kept.append_column(REFERENCE, responses.column(REFERENCE))
+    if plan.source.needs_scores:
+        return kept
+    given = pa.array(to_numbers(responses.column("rating"))[0], from_pandas=True)
+    return kept.append_column(GIVEN, given)
 
 
 def _reject_repeats(distinct: Distinct, spill: Spill, rejects: Rejects) -> None:
@@ -129,8 +148,10 @@ def _reject_excess(
 def _pair_table(distinct: Distinct, first: Rows, second: Rows, spill: Spill) -> pa.Table:
     """Return canonical pairs of N first and N second responses to the same prompts."""
     a, b = (spill.gather(distinct.row[side]) for side in (first, second))
+    judged = GIVEN in a.column_names  # then the scores are the input's own
     from_a, from_b = (
-        _origins(table, distinct.ratings[side]) for table, side in ((a, first), (b, second))
+        with_more(table.column("origin"), distinct.ratings[side])
+        for table, side in ((a, first), (b, second))
     )
     both = pc.binary_join_element_wise(from_a, from_b, " + ")
     harmonic = 2 / (1 / distinct.ratings[first] + 1 / distinct.ratings[second])
@@ -139,24 +160,17 @@ def _pair_table(distinct: Distinct, first: Rows, second: Rows, spill: Spill) -> 
         "history": a.column("history"),
         "response_a": a.column("response"),
         "response_b": b.column("response"),
-        "score_a": pa.array(distinct.rating[first]),
-        "score_b": pa.array(distinct.rating[second]),
+        "score_a": a.column(GIVEN) if judged else pa.array(distinct.rating[first]),
+        "score_b": b.column(GIVEN) if judged else pa.array(distinct.rating[second]),
         "votes": pa.array(harmonic),
     }
     columns = {
         name: given.get(name, pa.nulls(len(first), kind or pa.float64()))
         for name, kind in PAIR_TYPES.items()
     }
+    if REFERENCE in a.column_names:
+        columns[REFERENCE] = a.column(REFERENCE)
     return pa.table({**columns, "origin": pc.if_else(pc.equal(from_a, from_b), from_a, both)})
-
-
-def _origins(responses: pa.Table, ratings: Rows) -> pa.ChunkedArray:
-    """Return where N responses came from: the first row of each, and how many more there are."""
-    origin = responses.column("origin")
-    more = pc.binary_join_element_wise(
-        " (and ", pa.array(ratings - 1).cast(pa.string()), " more)", ""
-    )
-    return pc.if_else(pa.array(ratings > 1), pc.binary_join_element_wise(origin, more, ""), origin)
 
 
 def _no_pairs() -> pa.Table:
