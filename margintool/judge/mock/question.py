@@ -1,0 +1,148 @@
+"""What a chat completion's body asks the stand-in judge: the mode, the answers, the form.
+
+The mode comes from the response_format's schema where there is one, else from the fenced blocks
+and the words around them. Nothing inside a fence is read as an instruction.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal
+
+from margintool.judge.task import ASPECTS, SCALES
+
+# The first line of a fenced block: see templates/. The digits are new for each request.
+_OPENING = re.compile(r"^<<<[A-Z][A-Z ]* ([0-9a-f]{16})$", re.MULTILINE)
+_ASPECT_LINE = re.compile(r"(\w+): \[\[")
+_SCALE = re.compile(r"\bfrom (\d+) to (\d+)\b")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One body, understood.
+
+    Args:
+        mode: what is asked for; `other` is a chat message that asks for no judgment.
+        answers: one answer, or two in `pair` mode, in the order shown.
+        aspects: names of the aspects in `aspects` mode, else empty.
+        scale: lowest and highest rating.
+        schema: the JSON schema that the reply must follow, or None for text.
+        key: a hash of the model and the messages without the fence's digits: the same for
+            the same question in every journal.
+        message: a hash of the model and the messages as sent.
+        fenced: whether the messages have a fence.
+    """
+
+    mode: Literal["single", "pair", "aspects", "other"]
+    answers: tuple[str, ...]
+    aspects: tuple[str, ...]
+    scale: tuple[float, float]
+    schema: Mapping[str, Any] | None
+    key: str
+    message: str
+    fenced: bool
+
+
+def read_question(body: Mapping[str, Any]) -> Question:
+    """Return what the body of POST /v1/chat/completions asks for."""
+    texts = [_text_of(message.get("content")) for message in body["messages"]]
+    whole = "\n".join(texts)
+    fence = _fence(whole)
+    blocks = _blocks(whole, fence) if fence else {}
+    around = _without_blocks(whole, fence) if fence else whole
+    schema = _schema(body)
+    mode, aspects = _mode(blocks, around, schema)
+    sent = json.dumps([body.get("model"), body["messages"]], sort_keys=True, ensure_ascii=False)
+    return Question(
+        mode=mode,
+        answers=_answers(mode, blocks, texts),
+        aspects=aspects,
+        scale=_scale(mode, around),
+        schema=schema,
+        key=_hash(sent.replace(fence, "fence") if fence else sent),
+        message=_hash(sent),
+        fenced=fence is not None,
+    )
+
+
+def message_hash(body: Mapping[str, Any]) -> str:
+    """Return the hash by which GET /mock/stats counts answers: of model and messages as sent."""
+    return read_question(body).message
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def _text_of(content: Any) -> str:
+    """Return a message's text: a string, or the text parts of a list of parts."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text") or "" for part in content or [])
+
+
+def _fence(text: str) -> str | None:
+    """Return the fence's digits. The first block opens before any text that others wrote."""
+    found = _OPENING.search(text)
+    return found.group(1) if found else None
+
+
+def _block_pattern(fence: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"^<<<([A-Z][A-Z ]*) {fence}\n(.*?)\n?^\1 {fence}>>>$", re.MULTILINE | re.DOTALL
+    )
+
+
+def _blocks(text: str, fence: str) -> dict[str, str]:
+    return dict(_block_pattern(fence).findall(text))
+
+
+def _without_blocks(text: str, fence: str) -> str:
+    return _block_pattern(fence).sub("", text)
+
+
+def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    wanted = body.get("response_format") or {}
+    if wanted.get("type") != "json_schema":
+        return None
+    schema: Mapping[str, Any] = wanted["json_schema"]["schema"]
+    return schema
+
+
+def _mode(
+    blocks: Mapping[str, str], around: str, schema: Mapping[str, Any] | None
+) -> tuple[Literal["single", "pair", "aspects", "other"], tuple[str, ...]]:
+    if schema is not None:
+        fields: Mapping[str, Any] = schema.get("properties", {})
+        if "winner" in fields:
+            return "pair", ()
+        if "rating" in fields:
+            return "single", ()
+        rated = tuple(name for name, kind in fields.items() if "rating" in _fields(kind))
+        return ("aspects", rated) if rated else ("other", ())
+    if "ANSWER A" in blocks:
+        return "pair", ()
+    named = [name for name in _ASPECT_LINE.findall(around) if name not in ("Rating", "Verdict")]
+    if "ANSWER" in blocks and named:
+        return "aspects", tuple(dict.fromkeys(n for n in named if n in ASPECTS)) or tuple(named)
+    return ("single" if "ANSWER" in blocks else "other"), ()
+
+
+def _fields(kind: Any) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = kind.get("properties", {})
+    return fields
+
+
+def _answers(mode: str, blocks: Mapping[str, str], texts: list[str]) -> tuple[str, ...]:
+    if mode == "pair":
+        return blocks.get("ANSWER A", ""), blocks.get("ANSWER B", "")
+    return (blocks.get("ANSWER", texts[-1] if texts else ""),)
+
+
+def _scale(mode: str, around: str) -> tuple[float, float]:
+    found = _SCALE.search(around)
+    if found and mode in ("single", "aspects"):
+        return float(found.group(1)), float(found.group(2))
+    return SCALES["aspects" if mode == "aspects" else "single"]
