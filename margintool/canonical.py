@@ -14,6 +14,9 @@ from mmpo_core.schema import HISTORY
 NOT_TEXT = "__not_text"
 """Suffix of the companion column in which storage marks values of X that were not text."""
 
+REFERENCE = "reference"
+"""A reference answer: a further column of both shapes, where --reference names one."""
+
 SCORE_CONFLICT = "score_conflict"
 """Reason of a response whose overall rating contradicts its aspect ratings."""
 

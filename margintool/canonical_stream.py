@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool.canonical import CanonicalBatch
+from margintool.both_orders import merged_orders
+from margintool.canonical import REFERENCE, CanonicalBatch
 from margintool.layouts import Layout, apply_map, require, wanted_columns
 from margintool.plan import Plan
 from margintool.progress import Progress
@@ -31,15 +32,24 @@ def canonical_pairs(
     Raises:
         InputError: a file that cannot be read, or whose columns do not fit the layout.
     """
+    found = canonical_input(plan, progress)
+    if plan.layout.kind == "responses":
+        with Spill(folder, "responses") as spill:
+            yield from paired_responses(plan, found, spill, rejects)
+    elif plan.layout.both_orders and plan.source.needs_scores:
+        assert plan.findings is not None
+        with Spill(folder, "verdicts") as spill:
+            yield from merged_orders(found, spill, rejects, plan.findings.orders)
+    else:
+        yield from prefetch(found)
+
+
+def canonical_input(plan: Plan, progress: Progress) -> Generator[CanonicalBatch, None, None]:
+    """Yield the input in canonical form as its layout has it: pairs or responses."""
     progress.start("reading", plan.input.total_bytes)
     wanted = wanted_of(plan.layout, plan.mapping, scores=plan.source.needs_scores)
     batches = plan.input.batches(wanted, plan.options.limit, progress.advance)
-    converted = canonical_batches(plan.layout, plan.mapping, batches)
-    if plan.layout.kind == "pairs":
-        yield from prefetch(converted)
-    else:
-        with Spill(folder, "responses") as spill:
-            yield from paired_responses(plan, converted, spill, rejects)
+    return canonical_batches(plan.layout, plan.mapping, batches)
 
 
 def wanted_of(layout: Layout, mapping: Mapping[str, str], *, scores: bool = True) -> Wanted:
@@ -83,10 +93,30 @@ def _canonical(
     layout: Layout, mapping: Mapping[str, str], batch: RawBatch
 ) -> tuple[pa.Table, Rows]:
     """Return a raw batch in canonical form, and the input row of each of its rows."""
-    table = layout.convert(apply_map(batch.table, mapping, strict=False))
-    responses = layout.kind == "responses"
-    rows = batch.rows[table.column("row").to_numpy()] if responses else batch.rows
+    named = apply_map(batch.table, mapping, strict=False)
+    table = layout.convert(named)
+    at = table.column("row").to_numpy() if layout.kind == "responses" else None
+    rows = batch.rows if at is None else batch.rows[at]
+    if REFERENCE in mapping:
+        table = table.append_column(REFERENCE, _reference(named, at, mapping[REFERENCE]))
     return table.append_column("origin", origins(batch.name, rows)), rows
+
+
+def _reference(named: pa.Table, at: Rows | None, asked: str) -> pa.ChunkedArray:
+    """Return the reference answer of each canonical row; null where its row has none.
+
+    Args:
+        named: raw rows.
+        at: the raw row of each canonical row, if they are not the same.
+        asked: the column's own name, for the message.
+    """
+    absent = pa.chunked_array([pa.nulls(named.num_rows, pa.string())])
+    column = named.column(REFERENCE) if REFERENCE in named.column_names else absent
+    try:
+        text = column.cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        raise InputError(f"--reference {asked}: holds {column.type}, not text") from None
+    return text if at is None else text.take(pa.array(at))
 
 
 def _in_order(pieces: list[tuple[pa.Table, Rows]]) -> pa.Table:

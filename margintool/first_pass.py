@@ -88,6 +88,8 @@ def first_pass(
 def _usable(plan: Plan, pairs: pa.Table, rejects: Rejects) -> tuple[pa.Table, Scored]:
     """Score canonical pairs; return those that can be used, and reject the others."""
     scored = plan.source.score_pairs(pairs, plan.settings)
+    if plan.findings is not None and scored.evidence is not None:
+        plan.findings.add(scored.evidence)
     reason, detail = first_reason(
         reject_conflicts(pairs, scored, plan.options.on_conflict),
         mark(

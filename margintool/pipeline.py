@@ -1,5 +1,6 @@
 """READ THIS FIRST. From raw feedback to a pair file: what `margintool score` does.
 
+    [ask judges what the journal does not hold yet]   only sources that are judged: judging.py
     read -> layout -> source -> orient -> spill       first pass, batch by batch of the input
     select, fit the normaliser, solve gamma           on numbers only
     spill -> margin, p_chosen -> pair file            second pass, no second parse
@@ -15,6 +16,7 @@ import pyarrow as pa
 from margintool.canonical_stream import canonical_pairs
 from margintool.first_pass import first_pass
 from margintool.fitting import fit_margins
+from margintool.judging import judged
 from margintool.plan import make_plan
 from margintool.progress import Progress, no_progress
 from margintool.rejects import Rejects
@@ -37,8 +39,12 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
         InputError: if an option or the input is wrong, or no usable pair is left. The output is
             then as it was before; rejects are written if there are any.
     """
-    plan = make_plan(options)
-    with workspace(plan.out) as folder, Rejects(folder) as rejects, Spill(folder) as spill:
+    with (
+        judged(make_plan(options), progress) as plan,
+        workspace(plan.out) as folder,
+        Rejects(folder) as rejects,
+        Spill(folder) as spill,
+    ):
         found = first_pass(plan, canonical_pairs(plan, folder, rejects, progress), spill, rejects)
         verdicts = select(found, options, plan.max_pairs_per_prompt)
         counts = count(found, verdicts, rejects.counts)

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from margintool.findings import Findings
+from margintool.judge.options import given_to_judge
 from margintool.layouts import LAYOUTS, Layout, apply_map, detect, found_as, require
 from margintool.option_checks import (
     check_outputs,
@@ -13,10 +16,13 @@ from margintool.option_checks import (
     rating_scale,
     rejects_path,
 )
-from margintool.score_options import ScoreOptions
+from margintool.score_options import PairingRule, ScoreOptions
 from margintool.sources import SOURCES, Settings, Source
 from margintool.storage import RawInput, open_input
-from mmpo_core.errors import InputError, lookup
+from mmpo_core.errors import InputError, lookup, nearest
+
+if TYPE_CHECKING:
+    from margintool.judge.judging import Judging
 
 # A rating scale that nobody named: ratings may be any number from 0, so that the -1 with which
 # judges mark a failure is not taken for a rating.
@@ -36,6 +42,18 @@ class Plan:
     out: Path
     rejects: Path
     max_pairs_per_prompt: int
+    judging: "Judging | None" = None
+    findings: Findings | None = None
+
+    @property
+    def pairing(self) -> PairingRule:
+        """How responses become pairs: as asked, else by rank, or all where they have none yet."""
+        return self.options.pairing or ("best-random" if self.ranked else "all")
+
+    @property
+    def ranked(self) -> bool:
+        """Whether responses have a rating before they are paired."""
+        return self.judging is None or self.judging.options.mode != "pair"
 
     @property
     def widest_gap(self) -> float | None:
@@ -47,8 +65,12 @@ class Plan:
         return width if width < float("inf") else None
 
 
-def make_plan(options: ScoreOptions) -> Plan:
+def make_plan(options: ScoreOptions, *, writes: bool = True) -> Plan:
     """Check the options, open the input and detect its layout.
+
+    Args:
+        options: as given.
+        writes: whether a pair file will be written; else `out` and `rejects` are not looked at.
 
     Raises:
         InputError: for an unknown name, a value out of range, an existing output, a missing
@@ -56,9 +78,10 @@ def make_plan(options: ScoreOptions) -> Plan:
     """
     options = checked(options)
     source = lookup("source", options.source, SOURCES)
-    margin = options.margin or next(iter(source.margins))
-    lookup(f"margin of source {source.name}", margin, source.margins)
-    check_outputs(options, inputs=[])
+    judging = _judging(options, source)
+    margin = _margin(options, source)
+    if writes:
+        check_outputs(options, inputs=[])
     mapping = column_map(options.map)
     raw = open_input(
         _inputs(options, source),
@@ -66,7 +89,10 @@ def make_plan(options: ScoreOptions) -> Plan:
         config=options.config,
         revision=options.revision,
     )
-    check_outputs(options, raw.files)
+    if writes:
+        check_outputs(options, raw.files)
+    if judging is not None and judging.options.reference is not None:
+        mapping = _with_reference(mapping, judging.options.reference, raw)
     sample = apply_map(raw.schema_sample(), mapping)
     layout = _layout(options, source, sample.schema)
     cap = options.max_pairs_per_prompt
@@ -75,12 +101,63 @@ def make_plan(options: ScoreOptions) -> Plan:
         source=source,
         layout=layout,
         mapping=mapping,
-        settings=_settings(options, source, layout, margin, sample.schema),
+        settings=_settings(options, source, layout, margin, sample.schema, judging),
         input=raw,
         out=Path(options.out),
         rejects=rejects_path(options),
         max_pairs_per_prompt=source.max_pairs_per_prompt if cap is None else cap,
+        judging=judging,
+        findings=_findings(judging, layout),
     )
+
+
+def _margin(options: ScoreOptions, source: Source) -> str:
+    """Return the estimator's name."""
+    if not source.judged:
+        margin = options.margin or next(iter(source.margins))
+        lookup(f"margin of source {source.name}", margin, source.margins)
+        return margin
+    if options.margin not in (None, options.mode):
+        raise InputError(f"--margin {options.margin}: for source {source.name}, --mode says it")
+    return options.mode
+
+
+def _judging(options: ScoreOptions, source: Source) -> "Judging | None":
+    """Return what judges are asked, if the source asks any."""
+    if not source.judged:
+        if wrong := given_to_judge(options):
+            judged = ", ".join(name for name, other in SOURCES.items() if other.judged)
+            raise InputError(
+                f"{', '.join(wrong)}: no meaning for source {source.name}, which asks no judge. "
+                f"Sources that do: {judged}"
+            )
+        return None
+    from margintool.judge.judging import make_judging
+
+    out = Path(options.out)
+    return make_judging(
+        options,
+        journal=out.with_name(f"{out.name.removesuffix('.parquet')}.journal.sqlite"),
+        scale=rating_scale(options.scale),
+        aspects=_names(options.aspects),
+    )
+
+
+def _findings(judging: "Judging | None", layout: Layout) -> Findings | None:
+    """Return where verdicts are counted, for judges asked now or in the input."""
+    if judging is not None:
+        return Findings(judging.options.judge_model)
+    return Findings() if layout.both_orders else None
+
+
+def _with_reference(mapping: dict[str, str], column: str, raw: RawInput) -> dict[str, str]:
+    columns = raw.schema_sample().column_names
+    if column not in columns and column.split(".")[0] not in columns:
+        raise InputError(
+            f"--reference: there is no column {column!r}.{nearest(column, columns)} "
+            f"Found: {', '.join(columns)}"
+        )
+    return {**mapping, "reference": column}
 
 
 def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
@@ -111,12 +188,19 @@ def _layout(options: ScoreOptions, source: Source, columns: pa.Schema) -> Layout
 
 
 def _settings(
-    options: ScoreOptions, source: Source, layout: Layout, margin: str, columns: pa.Schema
+    options: ScoreOptions,
+    source: Source,
+    layout: Layout,
+    margin: str,
+    columns: pa.Schema,
+    judging: "Judging | None",
 ) -> Settings:
     if source.rate is None:
         if options.aspects or options.scale:
             raise InputError(f"--aspects and --scale have no meaning for source {source.name}")
         return Settings(margin)
+    if judging is not None:
+        return Settings(margin, judging.scale)
     if margin != "mean":
         if options.aspects:
             raise InputError("--aspects needs --margin mean")
@@ -140,10 +224,14 @@ def _aspects(options: ScoreOptions, layout: Layout, columns: pa.Schema) -> tuple
             "the input has no aspect ratings. --map aspects=COLUMN names a struct of them, "
             "--map aspects.NAME=COLUMN a single one; or use --margin overall"
         )
-    aspects = tuple(a.strip() for a in (options.aspects or "").split(",") if a.strip())
+    aspects = _names(options.aspects)
     for aspect in aspects:
         lookup(f"aspect of layout {layout.name}", aspect, dict.fromkeys(known))
     return aspects or known
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _scale(

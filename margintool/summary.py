@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from margintool.first_pass import FirstPass
 from margintool.fitting import Fitted
+from margintool.judge.options import ASKED, JudgeOptions
 from margintool.plan import Plan
-from margintool.score_options import ScoreOptions
 from margintool.select import KEPT, VERDICTS, Verdicts
 from mmpo_core.errors import InputError
 from mmpo_core.schema import SCHEMA_VERSION
@@ -51,6 +51,7 @@ class ScoreSummary(Counts):
         margin_quantiles: quantile -> margin_raw.
         gamma: slope of the targets; math.inf for hard labels.
         mean_target: mean p_chosen.
+        findings: what else was found, as (label, text): position bias, agreement of judges.
     """
 
     out: Path
@@ -62,6 +63,7 @@ class ScoreSummary(Counts):
     margin_quantiles: dict[str, float]
     gamma: float
     mean_target: float
+    findings: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
@@ -99,6 +101,7 @@ def summarize(
         margin_quantiles={f"{q:g}": value for q, value in zip(QUANTILES, values, strict=True)},
         gamma=fitted.gamma,
         mean_target=fitted.mean_target,
+        findings=tuple(plan.findings.lines()) if plan.findings is not None else (),
     )
 
 
@@ -113,9 +116,11 @@ def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
         "layout": plan.layout.name,
         "margin": plan.settings.margin,
         "unit": plan.source.unit[plan.settings.margin],
-        "options": _options(plan.options),
+        "options": _options(plan),
         "input": {"description": plan.input.description, "fingerprint": plan.input.fingerprint()},
         "counts": asdict(counts),
+        **({} if plan.judging is None else {"judging": plan.judging.about()}),
+        **({} if plan.findings is None else {"findings": plan.findings.as_dict()}),
         **fitted.as_dict(),
     }
 
@@ -124,8 +129,12 @@ def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
 NOT_ABOUT_PAIRS = ("out", "overwrite", "rejects")
 
 
-def _options(options: ScoreOptions) -> dict[str, Any]:
-    kept = {k: v for k, v in asdict(options).items() if k not in NOT_ABOUT_PAIRS}
+def _options(plan: Plan) -> dict[str, Any]:
+    """Return the options, but for where files go and, of a judge's, all but what is asked."""
+    left_out = {*NOT_ABOUT_PAIRS, *(field.name for field in fields(JudgeOptions))}
+    if plan.judging is not None:
+        left_out -= set(ASKED)
+    kept = {k: v for k, v in asdict(plan.options).items() if k not in left_out}
     plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return plain
 

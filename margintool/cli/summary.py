@@ -34,3 +34,4 @@ def _rows(summary: ScoreSummary) -> Iterator[tuple[str, str]]:
     yield "margin_raw", "  ".join(f"q{float(q):.0%} {value:.3g}" for q, value in quantiles)
     yield "gamma", f"{summary.gamma:.6g} on {summary.normalizer} margins ({summary.margin})"
     yield "mean target", f"{summary.mean_target:.4f}"
+    yield from summary.findings

@@ -99,6 +99,7 @@ REASONS: dict[str, str] = {
     "judge_out_of_scale": "the rating lies outside the scale",
     "judge_failed": "no reply: the request failed after its retries",
     "judge_not_asked": "the request was not sent before the run stopped",
+    "judge_one_side": "no judge has a rating of both answers",
     "judge_one_order": "only one of the two orders has a verdict",
 }
 

@@ -1,11 +1,11 @@
 """From options to a checked plan of what judges are asked. Read next: panel.py."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from margintool.judge.asking import effective_temperature
-from margintool.judge.options import JudgeOptions
+from margintool.judge.options import ASKED, JudgeOptions
 from margintool.judge.prompts import Wording, load_wording
 from mmpo_core.errors import InputError
 from mmpo_core.typed_values import typed
@@ -21,18 +21,6 @@ _LEAST: dict[str, float] = {
     "temperature": 0,
     "max_cost": 0,
 }
-# What a judge's answer depends on; the rest says how, where and how fast it is asked.
-ASKED = (
-    "judge_model",
-    "mode",
-    "reference",
-    "samples",
-    "temperature",
-    "max_tokens",
-    "logprobs",
-    "reply_format",
-)
-
 
 @dataclass(frozen=True)
 class Judging:
@@ -49,6 +37,12 @@ class Judging:
     wording: Wording
     temperature: float
     journal: Path
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Lowest and highest score of an answer: its rating, or the points of its wins."""
+        low, high = self.wording.task.scale
+        return (0.0, high) if self.options.mode == "pair" else (low, high)
 
     def about(self) -> dict[str, Any]:
         """Return what verdicts depend on, for a file's metadata: no address, no key, no path."""
@@ -125,12 +119,3 @@ def _check_models(models: tuple[str, ...]) -> None:
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def given(options: JudgeOptions) -> list[str]:
-    """Return the options of a judge that differ from their defaults, as typed."""
-    return [
-        _typed_as(field.name)
-        for field in fields(JudgeOptions)
-        if getattr(options, field.name) != field.default
-    ]

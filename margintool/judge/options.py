@@ -1,11 +1,22 @@
 """The options of every command that asks a judge: name, default and help text, once."""
 
-from dataclasses import dataclass
-from os import PathLike
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-Input = str | PathLike[str] | tuple[str | PathLike[str], ...]
+# What a judge's answer depends on; the rest says how, where and how fast it is asked.
+ASKED = (
+    "judge_model",
+    "mode",
+    "reference",
+    "rubric",
+    "template",
+    "samples",
+    "temperature",
+    "max_tokens",
+    "logprobs",
+    "reply_format",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +73,12 @@ class JudgeOptions:
     prices: str | Path | None = None
     journal: str | Path | None = None
     dry_run: bool = False
+
+
+def given_to_judge(options: JudgeOptions) -> list[str]:
+    """Return the options of a judge that differ from their defaults, as they are typed."""
+    return [
+        f"--{field.name.replace('_', '-')}"
+        for field in fields(JudgeOptions)
+        if getattr(options, field.name) != field.default
+    ]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from margintool.judge.findings import Evidence
+    from margintool.findings import Evidence
     from margintool.judge.margins import Verdicts
 
 Floats = npt.NDArray[np.float64]
@@ -87,6 +87,7 @@ class Source:
         unit: the unit of margin_raw, by estimator.
         needs_scores: whether it reads the input's scores; else it reads every layout, and keeps
             the input's scores beside its own.
+        judged: whether judges are asked before it scores.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Source:
     score_pairs: Callable[[pa.Table, Settings], Scored]
     rate: Callable[[pa.Table, Settings], Rated] | None = None
     needs_scores: bool = True
+    judged: bool = False
 
 
 def first_reason(*candidates: tuple[pa.Array, pa.Array]) -> tuple[pa.Array, pa.Array]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from margintool.judge.agreement import agreement
 from margintool.orders import OrderCounts
 
 Floats = npt.NDArray[np.float64]
@@ -63,4 +62,6 @@ class Findings:
         return found + (self._agreement().lines() if self._gaps else [])
 
     def _agreement(self) -> Any:
+        from margintool.judge.agreement import agreement
+
         return agreement(np.concatenate(self._gaps), self._judges)
