@@ -1,4 +1,4 @@
-"""The one exception that users are meant to read. The CLI prints it and exits with status 2."""
+"""The exceptions that users are meant to read. The CLI prints them without a traceback."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -8,7 +8,14 @@ T = TypeVar("T")
 
 
 class InputError(Exception):
-    """Bad input or bad usage: says what is wrong, where, and what to do about it."""
+    """Bad input or bad usage: says what is wrong, where, and what to do about it. Status 2."""
+
+
+class Unfinished(Exception):
+    """Work that stopped before its end, with all that was done kept: says how to go on. Status 1.
+
+    Not the user's mistake: a limit that was set was reached, or a server gave up.
+    """
 
 
 def nearest(name: str, known: Collection[str]) -> str:

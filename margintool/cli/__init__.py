@@ -20,7 +20,7 @@ from margintool.cli.models import models_command
 from margintool.cli.presets import presets_command
 from margintool.cli.score import score_command
 from margintool.cli.train import train_command
-from mmpo_core.errors import InputError
+from mmpo_core.errors import InputError, Unfinished
 
 app = typer.Typer(
     name="margintool",
@@ -83,6 +83,11 @@ def run(argv: Sequence[str]) -> int:
             raise
         _complain(f"error: {error}")
         return 2
+    except Unfinished as error:
+        if debug:
+            raise
+        _complain(f"stopped: {error}")
+        return 1
     except Exception as error:
         if debug:
             raise
