@@ -8,16 +8,26 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final
 
+from margintool.judge.client import served_by
+
 if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import Batch
+    from openai.types.batch_error import BatchError
 
 ENDPOINT: Final = "/v1/chat/completions"
 FINAL = frozenset({"completed", "expired", "cancelled", "failed"})
+RUNNING = frozenset({"validating", "in_progress", "finalizing"})
 CREATE_WAITS = (1.0, 2.0, 4.0, 8.0)
 DOWNLOAD_TRIES = 3
+MOST_ERRORS = 5
 
 Sleep = Callable[[float], None]
+
+
+def address(client: "OpenAI") -> str:
+    """Return the address that a client asks, as a journal keeps it."""
+    return served_by(str(client.base_url))
 
 
 def upload(client: "OpenAI", name: str, content: IO[bytes]) -> str:
@@ -40,6 +50,16 @@ def find_batch(client: "OpenAI", input_file_id: str) -> "Batch | None":
         if found.input_file_id == input_file_id:
             return found
     return None
+
+
+def retrieve(client: "OpenAI", batch_id: str) -> "Batch | None":
+    """Return the batch as the server has it now, or None where it knows no such batch."""
+    from openai import NotFoundError
+
+    try:
+        return client.batches.retrieve(batch_id)
+    except NotFoundError:
+        return None
 
 
 def create(client: "OpenAI", input_file_id: str, tag: str, *, sleep: Sleep = time.sleep) -> "Batch":
@@ -77,14 +97,18 @@ def _passing(error: Exception) -> bool:
     return status is None or status in (408, 409) or status >= 500
 
 
-def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> None:
+def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> bool:
     """Write a file's content to `into`, piece by piece: it may have hundreds of megabytes.
+
+    Returns:
+        False where the server has no such file (any more).
 
     Raises:
         httpx2.TransportError: the connection broke in the middle in each of DOWNLOAD_TRIES
             tries; the SDK itself retries only up to the reply's first byte.
     """
     import httpx2
+    from openai import NotFoundError
 
     for left in reversed(range(DOWNLOAD_TRIES)):
         into.seek(0)
@@ -93,7 +117,28 @@ def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> None:
             with client.files.with_streaming_response.content(file_id) as response:
                 for piece in response.iter_bytes():
                     into.write(piece)
-            return
+            return True
+        except NotFoundError:
+            return False
         except httpx2.TransportError:
             if not left:
                 raise
+    raise AssertionError("the last try returns or raises")
+
+
+def errors(batch: "Batch") -> str | None:
+    """Return why a batch failed in the server's words, or None where it says nothing."""
+    said = [_error(error) for error in (batch.errors.data or [] if batch.errors else [])]
+    more = f" (and {len(said) - MOST_ERRORS} more)" if len(said) > MOST_ERRORS else ""
+    return "; ".join(said[:MOST_ERRORS]) + more if said else None
+
+
+def seconds(batch: "Batch") -> float:
+    """Return how long an ended batch took; 0 where the server does not tell when it ended."""
+    ends = (batch.completed_at, batch.expired_at, batch.cancelled_at, batch.failed_at)
+    return float(max([batch.created_at, *filter(None, ends)]) - batch.created_at)
+
+
+def _error(error: "BatchError") -> str:
+    where = "" if error.line is None else f"line {error.line}: "
+    return where + ": ".join(part for part in (error.code, error.message) if part)

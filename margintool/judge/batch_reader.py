@@ -1,0 +1,120 @@
+"""The files of one ended batch -> replies in the journal. Read by batch_collect.py.
+
+Rows are joined to requests by `custom_id` alone: their order in the files means nothing, and
+rows may be missing, twice, or foreign. Whatever has no reply when the batch is closed waits
+again.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from margintool.judge import batch_server
+from margintool.judge.batch_rows import Answered, Row, read_row
+from margintool.judge.item import Reply, Request, Verdict
+from margintool.judge.journal import BatchRow, Failure, Journal
+
+if TYPE_CHECKING:
+    from openai.types import Batch
+
+# Replies stored in one transaction.
+GROUP = 256
+
+Parse = Callable[[Request, Mapping[str, Any]], Verdict]
+
+
+@dataclass
+class RowCounts:
+    """What the rows of batches were.
+
+    Args:
+        stored: replies stored.
+        failed: requests without a reply when their batch was closed; they wait again.
+        unknown: rows whose custom_id is no request of their batch.
+        repeated: rows whose request had one of the same kind before.
+        malformed: lines that are no rows.
+    """
+
+    stored: int = 0
+    failed: int = 0
+    unknown: int = 0
+    repeated: int = 0
+    malformed: int = 0
+
+
+class BatchReader:
+    """Reads one batch: give it each file's lines, then close."""
+
+    def __init__(
+        self, journal: Journal, parse: Parse, row: BatchRow, batch: "Batch", counts: RowCounts
+    ) -> None:
+        self._journal = journal
+        self._parse = parse
+        self._row = row
+        self._batch = batch
+        self._counts = counts
+        self._members = set(journal.batch_keys(row.id))
+        # An interrupted collect has stored some of them.
+        self._missing = set(journal.batch_keys(row.id, unanswered=True))
+        self._answered: set[str] = set()
+        self._errors: dict[str, str] = {}
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        """Store the answers among the lines of an output or error file; remember its errors."""
+        group: list[Answered] = []
+        for line in lines:
+            row = self._known(line)
+            if isinstance(row, Answered):
+                group.append(row)
+            elif row is not None:
+                self._errors[row.key] = row.message
+            if len(group) == GROUP:
+                self._store(group)
+                group = []
+        self._store(group)
+
+    def close(self) -> None:
+        """Keep why requests have no reply, and close the batch: they wait again."""
+        said = batch_server.errors(self._batch)
+        other = f"the batch ended as {self._batch.status}: {said or 'no row for this request'}"
+        missing = self._journal.batch_keys(self._row.id, unanswered=True)
+        self._journal.fail([Failure(key, self._errors.get(key, other)) for key in missing])
+        self._journal.close_batch(self._row.id, self._batch.status, said)
+        self._counts.failed += len(missing)
+
+    def _known(self, line: bytes) -> Row | None:
+        """Return a line's row if it says something new about a request of this batch."""
+        row = read_row(line)
+        if row is None:
+            self._counts.malformed += bool(line.strip())
+            return None
+        if row.key not in self._members:
+            self._counts.unknown += 1
+            return None
+        if row.key in (self._answered if isinstance(row, Answered) else self._errors):
+            self._counts.repeated += 1
+            return None
+        if isinstance(row, Answered):
+            self._answered.add(row.key)
+            return row if row.key in self._missing else None
+        return row
+
+    def _store(self, group: list[Answered]) -> None:
+        bodies = {row.key: row.body for row in group}
+        requests = self._journal.requests(list(bodies))
+        replies = [self._reply(request, bodies[request.key]) for request in requests]
+        self._counts.stored += self._journal.store(replies)
+
+    def _reply(self, request: Request, body: dict[str, Any]) -> Reply:
+        usage = body.get("usage") or {}
+        return Reply(
+            key=request.key,
+            raw=json.dumps(body, ensure_ascii=False),
+            verdict=self._parse(request, body),
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+            finish_reason=body["choices"][0].get("finish_reason"),
+            seconds=batch_server.seconds(self._batch),
+            served_by=self._row.served_by,
+        )

@@ -1,0 +1,113 @@
+"""How far the batches of a journal are, and cancelling them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from margintool.judge import batch_server
+from margintool.judge.batch_server import address
+from margintool.judge.journal import BatchRow, Journal
+from mmpo_core.errors import InputError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types import Batch
+
+# States that are not the server's own; its own are in openai.types.Batch.status.
+OURS: dict[str, str] = {
+    "new": "noted, not uploaded: `judge submit` or `judge collect` goes on with it",
+    "uploaded": "uploaded, not created: `judge submit` or `judge collect` goes on with it",
+    "unknown": "the server knows no such batch; see `judge collect --abandon`",
+    "abandoned": "given up with `judge collect --abandon`",
+    "elsewhere": "given to another server; name it with --base-url",
+}
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """A batch as it is now.
+
+    Args:
+        row: the batch in the journal.
+        state: the server's status, or one of OURS.
+        answered, failed: requests done so far; None where the server does not tell.
+        errors: why the batch failed, in the server's words.
+    """
+
+    row: BatchRow
+    state: str
+    answered: int | None = None
+    failed: int | None = None
+    errors: str | None = None
+
+
+def status(journal: Journal, client: "OpenAI") -> list[BatchStatus]:
+    """Ask the server about the open batches; return all batches in order of creation.
+
+    Writes nothing, so that it needs no lock and can run beside a run: what the server says is
+    noted by `collect`.
+
+    Raises:
+        openai.OpenAIError: the server cannot be reached or refuses.
+    """
+    return [_now(row, client) for row in journal.batches()]
+
+
+def cancel(
+    journal: Journal, client: "OpenAI", numbers: Collection[int] | None = None
+) -> list[BatchStatus]:
+    """Ask the server to cancel batches that are still running; return those.
+
+    What is answered until then is kept: `collect` takes it when the batch is cancelled.
+
+    Args:
+        journal: may be open for reading only.
+        client: of the server that has the batches.
+        numbers: the batches' numbers in the journal; all open ones if not given.
+
+    Raises:
+        InputError: if a number is not that of an open batch.
+        openai.OpenAIError: the server cannot be reached or refuses.
+    """
+    chosen = [_now(row, client) for row in open_batches(journal, numbers)]
+    return [
+        _told(found.row, client.batches.cancel(found.row.batch_id))
+        for found in chosen
+        if found.row.batch_id is not None and found.state in batch_server.RUNNING
+    ]
+
+
+def open_batches(journal: Journal, numbers: Collection[int] | None) -> list[BatchRow]:
+    """Return the open batches of these numbers, or all open ones for None.
+
+    Raises:
+        InputError: if a number is not that of an open batch.
+    """
+    rows = {row.id: row for row in journal.batches(open_only=True)}
+    wrong = sorted(set(numbers or ()) - set(rows))
+    if wrong:
+        known = ", ".join(map(str, rows)) or "none"
+        raise InputError(f"{journal.path}: no open batch {wrong[0]}. Open batches: {known}")
+    return [row for row in rows.values() if numbers is None or row.id in numbers]
+
+
+def _now(row: BatchRow, client: "OpenAI") -> BatchStatus:
+    if not row.open:
+        return BatchStatus(row, row.state, errors=row.error)
+    if row.served_by != address(client):
+        return BatchStatus(row, "elsewhere")
+    if row.batch_id is None:
+        return BatchStatus(row, row.state)
+    batch = batch_server.retrieve(client, row.batch_id)
+    return BatchStatus(row, "unknown") if batch is None else _told(row, batch)
+
+
+def _told(row: BatchRow, batch: "Batch") -> BatchStatus:
+    counts = batch.request_counts
+    return BatchStatus(
+        row,
+        batch.status,
+        answered=counts.completed if counts else None,
+        failed=counts.failed if counts else None,
+        errors=batch_server.errors(batch),
+    )
