@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from margintool.judge import journal_text as text
+from margintool.judge.chunks import chunks
 from margintool.judge.item import Dialect, Reply, Request, Verdict
 from margintool.judge.journal_file import connect, errors_named
 from margintool.judge.journal_records import (
@@ -83,7 +83,7 @@ class Journal(Tallies):
     def plan(self, requests: Iterable[Request]) -> int:
         """Add the requests whose keys are new, and want all of them; return how many are new."""
         new = 0
-        for chunk in _chunks(requests, PAGE):
+        for chunk in chunks(requests, PAGE):
             with self.transaction() as db:
                 tasks = {task: _task_id(db, task) for task in {r.task for r in chunk}}
                 new += db.executemany(
@@ -107,7 +107,7 @@ class Journal(Tallies):
         Keys that the journal does not hold are left out.
         """
         sql = f"SELECT {text.REQUEST_COLUMNS} FROM requests AS r"
-        for chunk in _chunks(keys, PAGE):
+        for chunk in chunks(keys, PAGE):
             tasks = self._tasks()
             rows = {row[0]: row for row in self._by_key(sql, chunk)}
             with errors_named(self.path):
@@ -205,7 +205,7 @@ class Journal(Tallies):
         return self._paged(f"{_ROWS} LEFT JOIN {_JOINS} WHERE r.id > ?", _stored_row)
 
     def _by_key(self, select: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        for chunk in _chunks(keys, CHUNK):
+        for chunk in chunks(keys, CHUNK):
             yield from self.rows(f"{select} WHERE r.key IN ({_marks(chunk)})", chunk)
 
     def _paged(
@@ -271,7 +271,7 @@ def _wanted(wanted_only: bool) -> str:
 
 
 def _want(db: Connection, keys: Sequence[str]) -> None:
-    for chunk in _chunks(keys, CHUNK):
+    for chunk in chunks(keys, CHUNK):
         db.execute(
             "INSERT INTO temp.wanted "
             f"SELECT id FROM requests WHERE key IN ({_marks(chunk)}) ON CONFLICT DO NOTHING",
@@ -291,9 +291,3 @@ def _dialect(served_by: str, model: str) -> str:
 
 def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(values)
-    while chunk := list(islice(rest, size)):
-        yield chunk

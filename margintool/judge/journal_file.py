@@ -62,8 +62,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder. A journal is a file, NAME.journal.sqlite")
-    if not write and not path.is_file():
-        raise InputError(f"{path}: no such journal")
+    if not write:
+        must_exist(path)
     with errors_named(path):
         if write:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,12 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             db.close()
             raise
     return db
+
+
+def must_exist(path: Path) -> None:
+    """Raise InputError where there is no file at `path`."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such journal")
 
 
 def _address(path: Path, write: bool) -> str:

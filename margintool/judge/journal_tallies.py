@@ -26,6 +26,16 @@ class Tallies(BatchTables):
         )
         return {model: Usage(*map(int, sums)) for model, *sums in found}
 
+    def count_in_batches(self, *, wanted_only: bool) -> int:
+        """Return how many requests without a reply are in open batches."""
+        wanted = "AND r.id IN (SELECT request FROM temp.wanted)" if wanted_only else ""
+        found = self.rows(
+            "SELECT count(*) FROM batch_requests AS m JOIN batches AS b ON b.id = m.batch "
+            "JOIN requests AS r ON r.id = m.request LEFT JOIN replies AS a ON a.request = r.id "
+            f"WHERE b.open AND a.request IS NULL {wanted}"
+        )
+        return int(found[0][0])
+
     def reply_tokens(self) -> dict[tuple[str, Mode], float]:
         """Return the mean of the replies' tokens by model and mode, where servers told them."""
         found = self.rows(
