@@ -27,7 +27,7 @@ _SPREAD = 0.7  # points: how far the token probabilities of a rating spread arou
 
 def mock_share(answer: str) -> float:
     """Return the quality in [0, 1]: log2(1 + distinct words), 1 from 511 words on."""
-    words = len({word.casefold() for word in re.findall(r"\w+", answer)})
+    words = len(set(re.findall(r"\w+", answer.casefold())))
     return min(1.0, math.log2(1 + words) / math.log2(1 + FULL_WORDS))
 
 
@@ -70,8 +70,12 @@ def mock_quality(
     draw: int = 0,
 ) -> float:
     """Return the rating that the stand-in gives: `mock_exact`, rounded half up."""
-    exact = mock_exact(answer, scale, model=model, aspect=aspect, draw=draw)
-    return float(math.floor(exact + 0.5))
+    return float(rounded(mock_exact(answer, scale, model=model, aspect=aspect, draw=draw)))
+
+
+def rounded(exact: float) -> int:
+    """Return the whole rating that is said for an exact one: half up."""
+    return math.floor(exact + 0.5)
 
 
 def rating_probabilities(exact: float, scale: tuple[float, float]) -> dict[int, float]:

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
 
-from margintool.judge.task import ASPECTS, SCALES
+from margintool.judge.fence import LABEL, strip_fenced, unfenced
+from margintool.judge.task import SCALES
 
-# The first line of a fenced block: see templates/. The digits are new for each request.
-_OPENING = re.compile(r"^<<<[A-Z][A-Z ]* ([0-9a-f]{16})$", re.MULTILINE)
-_ASPECT_LINE = re.compile(r"(\w+): \[\[")
-_SCALE = re.compile(r"\bfrom (\d+) to (\d+)\b")
+_OPENING = re.compile(rf"^<<<{LABEL} ([0-9a-f]{{16}})$", re.MULTILINE)
+# As reply_format.py words them.
+_ASPECT_LINE = re.compile(r"^(.+): \[\[N\]\]$", re.MULTILINE)
+_SCALE = re.compile(r"\bfrom (-?[\d.]+) to (-?[\d.]*\d)")
+
+
+Asked = Literal["single", "pair", "aspects", "other"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Question:
         fenced: whether the messages have a fence.
     """
 
-    mode: Literal["single", "pair", "aspects", "other"]
+    mode: Asked
     answers: tuple[str, ...]
     aspects: tuple[str, ...]
     scale: tuple[float, float]
@@ -50,16 +54,20 @@ def read_question(body: Mapping[str, Any]) -> Question:
     texts = [_text_of(message.get("content")) for message in body["messages"]]
     whole = "\n".join(texts)
     fence = _fence(whole)
-    blocks = _blocks(whole, fence) if fence else {}
-    around = _without_blocks(whole, fence) if fence else whole
+    blocks = dict(unfenced(whole, fence)) if fence else {}
     schema = _schema(body)
-    mode, aspects = _mode(blocks, around, schema)
+    if schema is None:
+        words = strip_fenced(whole, fence) if fence else whole
+        mode, aspects = _mode_in_words(blocks, words)
+    else:
+        words = json.dumps(schema)
+        mode, aspects = _mode_in_schema(schema)
     sent = json.dumps([body.get("model"), body["messages"]], sort_keys=True, ensure_ascii=False)
     return Question(
         mode=mode,
         answers=_answers(mode, blocks, texts),
         aspects=aspects,
-        scale=_scale(mode, around),
+        scale=_scale(mode, words),
         schema=schema,
         key=_hash(sent.replace(fence, "fence") if fence else sent),
         message=_hash(sent),
@@ -89,20 +97,6 @@ def _fence(text: str) -> str | None:
     return found.group(1) if found else None
 
 
-def _block_pattern(fence: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"^<<<([A-Z][A-Z ]*) {fence}\n(.*?)\n?^\1 {fence}>>>$", re.MULTILINE | re.DOTALL
-    )
-
-
-def _blocks(text: str, fence: str) -> dict[str, str]:
-    return dict(_block_pattern(fence).findall(text))
-
-
-def _without_blocks(text: str, fence: str) -> str:
-    return _block_pattern(fence).sub("", text)
-
-
 def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     wanted = body.get("response_format") or {}
     if wanted.get("type") != "json_schema":
@@ -111,23 +105,23 @@ def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return schema
 
 
-def _mode(
-    blocks: Mapping[str, str], around: str, schema: Mapping[str, Any] | None
-) -> tuple[Literal["single", "pair", "aspects", "other"], tuple[str, ...]]:
-    if schema is not None:
-        fields: Mapping[str, Any] = schema.get("properties", {})
-        if "winner" in fields:
-            return "pair", ()
-        if "rating" in fields:
-            return "single", ()
-        rated = tuple(name for name, kind in fields.items() if "rating" in _fields(kind))
-        return ("aspects", rated) if rated else ("other", ())
+def _mode_in_schema(schema: Mapping[str, Any]) -> tuple[Asked, tuple[str, ...]]:
+    fields = _fields(schema)
+    if "winner" in fields:
+        return "pair", ()
+    if "rating" in fields:
+        return "single", ()
+    rated = tuple(name for name, kind in fields.items() if "rating" in _fields(kind))
+    return ("aspects", rated) if rated else ("other", ())
+
+
+def _mode_in_words(blocks: Mapping[str, str], words: str) -> tuple[Asked, tuple[str, ...]]:
     if "ANSWER A" in blocks:
         return "pair", ()
-    named = [name for name in _ASPECT_LINE.findall(around) if name not in ("Rating", "Verdict")]
-    if "ANSWER" in blocks and named:
-        return "aspects", tuple(dict.fromkeys(n for n in named if n in ASPECTS)) or tuple(named)
-    return ("single" if "ANSWER" in blocks else "other"), ()
+    if "ANSWER" not in blocks:
+        return "other", ()
+    aspects = tuple(name for name in _ASPECT_LINE.findall(words) if name != "Rating")
+    return ("aspects" if aspects else "single"), aspects
 
 
 def _fields(kind: Any) -> Mapping[str, Any]:
@@ -135,14 +129,16 @@ def _fields(kind: Any) -> Mapping[str, Any]:
     return fields
 
 
-def _answers(mode: str, blocks: Mapping[str, str], texts: list[str]) -> tuple[str, ...]:
+def _answers(mode: Asked, blocks: Mapping[str, str], texts: list[str]) -> tuple[str, ...]:
     if mode == "pair":
         return blocks.get("ANSWER A", ""), blocks.get("ANSWER B", "")
     return (blocks.get("ANSWER", texts[-1] if texts else ""),)
 
 
-def _scale(mode: str, around: str) -> tuple[float, float]:
-    found = _SCALE.search(around)
+def _scale(mode: Asked, words: str) -> tuple[float, float]:
+    """Return the scale named last in the instructions or the schema, else the mode's own."""
+    found = _SCALE.findall(words)
     if found and mode in ("single", "aspects"):
-        return float(found.group(1)), float(found.group(2))
+        low, high = found[-1]
+        return float(low), float(high)
     return SCALES["aspects" if mode == "aspects" else "single"]

@@ -11,9 +11,9 @@ from typing import Any
 
 from margintool.judge.mock.quality import (
     mock_exact,
-    mock_quality,
     mock_verdict,
     rating_probabilities,
+    rounded,
 )
 from margintool.judge.mock.question import Question
 
@@ -82,9 +82,8 @@ def _rated(
     question: Question, answer: str, model: str, *, aspect: str | None, draw: int
 ) -> dict[str, Any]:
     exact = mock_exact(answer, question.scale, model=model, aspect=aspect, draw=draw)
-    said = mock_quality(answer, question.scale, model=model, aspect=aspect, draw=draw)
     rationale = f"It begins {_quoted(answer)}; more distinct words get a higher rating."
-    return {"rationale": rationale, "rating": Rated(int(said), exact, question.scale)}
+    return {"rationale": rationale, "rating": Rated(rounded(exact), exact, question.scale)}
 
 
 def _quoted(answer: str) -> str:
