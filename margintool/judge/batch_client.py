@@ -1,4 +1,4 @@
-"""The connection that the Batch API's modules use, and what its errors mean to users.
+"""The connection that the Batch API's modules use, and what its errors say to users.
 
 with open_batch_client(base_url, api_key(file, base_url), retries=5) as client:
     submit(journal, client)
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from margintool.judge.client import Secret, served_by, server_url
-from mmpo_core.errors import InputError
+from mmpo_core.errors import InputError, Unfinished
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -21,7 +21,7 @@ _CONNECT_SECONDS = 20.0
 
 @contextmanager
 def open_batch_client(base_url: str | None, key: Secret, *, retries: int) -> Iterator["OpenAI"]:
-    """Open the SDK's client; its errors within the block become InputErrors.
+    """Open the SDK's client; its errors within the block become the user's.
 
     Args:
         base_url: as given by the user, or None.
@@ -30,8 +30,9 @@ def open_batch_client(base_url: str | None, key: Secret, *, retries: int) -> Ite
             batch has its own, see batch_server.py.
 
     Raises:
-        InputError: for whatever the server or the connection refuses. All that was done before
-            is in the journal: the same command goes on from there.
+        InputError: for what the user can put right: the address, the key, the account.
+        Unfinished: where the server or the connection gave up. All that was done before is in
+            the journal, and the same command goes on from there.
     """
     from httpx2 import Timeout, TransportError
     from openai import OpenAI, OpenAIError
@@ -46,19 +47,21 @@ def open_batch_client(base_url: str | None, key: Secret, *, retries: int) -> Ite
         try:
             yield client
         except (OpenAIError, TransportError) as error:
-            raise InputError(key.hide(_words(error, served_by(base_url)))) from None
+            raise _for_users(error, key, served_by(base_url)) from None
 
 
-def _words(error: Exception, server: str) -> str:
+def _for_users(error: Exception, key: Secret, server: str) -> InputError | Unfinished:
     from openai import APIStatusError, OpenAIError
 
     from margintool.judge.faults import said, stops_the_run
 
+    words = key.hide(said(error))
     if isinstance(error, APIStatusError) and error.status_code in (404, 405):
-        return f"{server}: no Batch API at this address ({said(error)}). Check --base-url"
-    stops = (
-        stops_the_run(error, "the Batch API", server) if isinstance(error, OpenAIError) else None
-    )
-    return stops or (
-        f"{server}: {said(error)}. Give the command again later: it goes on where it stopped"
+        return InputError(f"{server}: no Batch API at this address ({words}). Check --base-url")
+    if isinstance(error, OpenAIError):
+        stops = stops_the_run(error, "the Batch API", server)
+        if stops is not None:
+            return InputError(key.hide(stops))
+    return Unfinished(
+        f"{server}: {words}. What was done is kept: the same command, given again, goes on"
     )

@@ -6,12 +6,13 @@ again.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from margintool.judge import batch_server
 from margintool.judge.batch_rows import Answered, Row, read_row
+from margintool.judge.chunks import chunks
 from margintool.judge.item import Reply, Request, Verdict
 from margintool.judge.journal import BatchRow, Failure, Journal
 
@@ -62,17 +63,8 @@ class BatchReader:
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Store the answers among the lines of an output or error file; remember its errors."""
-        group: list[Answered] = []
-        for line in lines:
-            row = self._known(line)
-            if isinstance(row, Answered):
-                group.append(row)
-            elif row is not None:
-                self._errors[row.key] = row.message
-            if len(group) == GROUP:
-                self._store(group)
-                group = []
-        self._store(group)
+        for group in chunks(self._answers(lines), GROUP):
+            self._store(group)
 
     def close(self) -> None:
         """Keep why requests have no reply, and close the batch: they wait again."""
@@ -82,6 +74,13 @@ class BatchReader:
         self._journal.fail([Failure(key, self._errors.get(key, other)) for key in missing])
         self._journal.close_batch(self._row.id, self._batch.status, said)
         self._counts.failed += len(missing)
+
+    def _answers(self, lines: Iterable[bytes]) -> Iterator[Answered]:
+        for row in map(self._known, lines):
+            if isinstance(row, Answered):
+                yield row
+            elif row is not None:
+                self._errors[row.key] = row.message
 
     def _known(self, line: bytes) -> Row | None:
         """Return a line's row if it says something new about a request of this batch."""
