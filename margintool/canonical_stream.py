@@ -39,7 +39,13 @@ def canonical_pairs(
     elif plan.layout.both_orders and plan.source.needs_scores:
         assert plan.findings is not None
         with Spill(folder, "verdicts") as spill:
-            yield from merged_orders(found, spill, rejects, plan.findings.orders)
+            yield from merged_orders(
+                found,
+                spill,
+                rejects,
+                plan.findings.orders,
+                lambda pairs: plan.source.score_pairs(pairs, plan.settings),
+            )
     else:
         yield from prefetch(found)
 
