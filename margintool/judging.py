@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from margintool.canonical import CanonicalBatch
 from margintool.canonical_stream import canonical_input, canonical_pairs
 from margintool.judge.item import Item
 from margintool.plan import Plan, make_plan
@@ -20,10 +21,12 @@ from margintool.storage import workspace
 if TYPE_CHECKING:
     from margintool.judge.estimate import Estimate
 
+COMPARED = "compared"
 # The columns of the answers of one item, for each item of a row.
-ANSWERS = {
+ANSWERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "pairs": (("response_a",), ("response_b",)),
     "responses": (("response",),),
+    COMPARED: (("response_a", "response_b"),),
 }
 
 
@@ -54,24 +57,30 @@ def items_of(plan: Plan) -> Iterator[list[Item]]:
     assert plan.judging is not None
     # Rows that cannot be used are rejected when the input is read again for its margins.
     with workspace(plan.judging.journal) as scratch, Rejects(scratch) as met_again:
-        if plan.ranked:
-            batches, shown = canonical_input(plan, no_progress), ANSWERS[plan.layout.kind]
-        else:
-            batches = canonical_pairs(plan, scratch, met_again, no_progress)
-            shown = (("response_a", "response_b"),)
+        batches: Iterator[CanonicalBatch] = (
+            canonical_input(plan, no_progress)
+            if plan.ranked
+            else canonical_pairs(plan, scratch, met_again, no_progress)
+        )
+        shown = ANSWERS[plan.layout.kind if plan.ranked else COMPARED]
         for batch in batches:
             usable = batch.table.filter(usable_reason(batch.table)[0].is_null())
             for answers in shown:
                 yield items(usable, answers)
 
 
-def estimated(options: AskOptions | ScoreOptions) -> "Estimate":
-    """Return what asking would take: requests, tokens, cost. Nothing is sent or written."""
+def estimated(options: AskOptions | ScoreOptions, *, batch: bool = False) -> "Estimate":
+    """Return what asking would take: requests, tokens, cost. Nothing is sent or written.
+
+    Args:
+        options: as given.
+        batch: whether it would go through the Batch API, at its price.
+    """
     from margintool.judge.enquire import estimate_items
 
     plan = plan_of(options)
     assert plan.judging is not None
-    return estimate_items(plan.judging, items_of(plan))
+    return estimate_items(plan.judging, items_of(plan), batch=batch)
 
 
 def plan_of(options: AskOptions | ScoreOptions) -> Plan:

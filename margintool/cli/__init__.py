@@ -14,6 +14,7 @@ from margintool.cli.card import card_command
 from margintool.cli.demo import demo_command
 from margintool.cli.grouped_help import grouped
 from margintool.cli.inspect import inspect_command
+from margintool.cli.judge import JUDGE_COMMANDS
 from margintool.cli.layouts import layouts_command
 from margintool.cli.losses import losses_command
 from margintool.cli.models import models_command
@@ -46,6 +47,14 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 for _name, (_command, _line) in COMMANDS.items():
     app.command(_name, cls=grouped(_command), short_help=_line)(_command)
+
+
+_judge = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="LLM judges and the journal of their replies."
+)
+for _name, (_command, _line) in JUDGE_COMMANDS.items():
+    _judge.command(_name, cls=grouped(_command), short_help=_line)(_command)
+app.add_typer(_judge, name="judge")
 
 
 def _version(wanted: bool) -> None:

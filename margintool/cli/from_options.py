@@ -79,7 +79,7 @@ def argument_help(options_class: type) -> dict[str, str]:
 
 def _own_argument_help(options_class: type) -> dict[str, str]:
     """Return field -> help text of the fields that a dataclass itself declares."""
-    doc = options_class.__doc__ and inspect.cleandoc(options_class.__doc__) or ""
+    doc = (options_class.__doc__ and inspect.cleandoc(options_class.__doc__)) or ""
     section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", doc, re.MULTILINE)
     entries = re.findall(
         r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section.group(1) if section else "", re.MULTILINE

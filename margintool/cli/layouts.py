@@ -16,5 +16,6 @@ def layouts_command(
     with other names into it: --map prompt=input,rating=scores.overall
     """
     from margintool.layouts.listing import print_layouts
+    from margintool.sources import ANY_LAYOUT
 
-    print_layouts(as_json=json)
+    print_layouts(ANY_LAYOUT, as_json=json)

@@ -23,6 +23,7 @@ def progress_bar() -> Iterator[Progress]:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
     )
@@ -38,12 +39,16 @@ class _Drawn:
 
         assert isinstance(bars, Bars)
         self._bars = bars
-        self._task = bars.add_task("", visible=False)
+        self._task = bars.add_task("", visible=False, note="")
 
     def start(self, stage: str, total: int | None) -> None:
         """Begin a bar."""
-        self._task = self._bars.add_task(stage, total=total)
+        self._task = self._bars.add_task(stage, total=total, note="")
 
     def advance(self, amount: int) -> None:
         """Move the bar of the current stage."""
         self._bars.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        """Write beside the bar of the current stage."""
+        self._bars.update(self._task, note=text)

@@ -1,7 +1,7 @@
 """`margintool score`: raw feedback to a pair file. The work is in margintool.pipeline."""
 
 from margintool.cli.from_options import Given, command_from
-from margintool.judge.options import JudgeOptions
+from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.score_options import ScoreOptions
 
 HELP = """Turn ratings, votes or an LLM judge's verdicts into preference pairs with margins (Parquet).
@@ -17,15 +17,24 @@ JUDGE_HEADING = "Options of --source gpt4"
 
 
 def _run(given: Given) -> None:
+    from margintool.cli.judge.printing import print_estimate
     from margintool.cli.progress import progress_bar
     from margintool.cli.summary import print_summary
+    from margintool.judging import estimated
     from margintool.pipeline import run_score
 
+    options = ScoreOptions(**given)
     with progress_bar() as progress:
-        summary = run_score(ScoreOptions(**given), progress)
+        if options.dry_run:
+            print_estimate(estimated(options))
+            return
+        summary = run_score(options, progress)
     print_summary(summary)
 
 
 score_command = command_from(
-    ScoreOptions, _run, help=HELP, headings={JudgeOptions: JUDGE_HEADING}
+    ScoreOptions,
+    _run,
+    help=HELP,
+    headings={JudgeOptions: JUDGE_HEADING, ServerOptions: JUDGE_HEADING},
 )

@@ -1,19 +1,24 @@
 """How the outcome of `score` looks in the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from margintool.summary import ScoreSummary
 
 
 def print_summary(summary: ScoreSummary) -> None:
     """Print counts, rejects by reason, margin quantiles, gamma and the mean target."""
+    print_rows(_rows(summary))
+
+
+def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Print (label, text) rows, the labels in a column."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _rows(summary):
+    for name, value in rows:
         table.add_row(name, value)
     Console(highlight=False).print(table)
 

@@ -20,7 +20,23 @@ ASKED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeOptions:
+class ServerOptions:
+    """Whom to ask: for every command that talks to a server.
+
+    Args:
+        base_url: Any OpenAI-compatible server, as http://localhost:8000/v1; OPENAI_BASE_URL or
+            OpenAI's own if not given.
+        api_key_file: File that holds the API key; OPENAI_API_KEY if not given.
+        retries: Tries after the first for a request that fails (429, 5xx, time-out, reset).
+    """
+
+    base_url: str | None = None
+    api_key_file: str | Path | None = None
+    retries: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions(ServerOptions):
     """What judges are asked and how, for --source gpt4 and `margintool judge`.
 
     Args:
@@ -37,14 +53,10 @@ class JudgeOptions:
             gives them.
         reply_format: Ask for JSON under a schema or for a strict text; auto finds out once per
             server and model which it takes.
-        base_url: Any OpenAI-compatible server, as http://localhost:8000/v1; OPENAI_BASE_URL or
-            OpenAI's own if not given.
-        api_key_file: File that holds the API key; OPENAI_API_KEY if not given.
         concurrency: Requests in flight.
         rpm: Most requests a minute; no limit if not given.
         tpm: Most tokens a minute, prompt and reply; no limit if not given.
         timeout: Seconds to wait for a reply.
-        retries: Tries after the first for a request that fails (429, 5xx, time-out, reset).
         max_cost: Stop before more than so many US dollars are spent in this run.
         prices: JSON file with prices of models, over the built-in ones (see docs/judge.md).
         journal: File that keeps every request and reply (SQLite); beside the output, as
@@ -62,13 +74,10 @@ class JudgeOptions:
     max_tokens: int = 1024
     logprobs: bool = False
     reply_format: Literal["auto", "json", "text"] = "auto"
-    base_url: str | None = None
-    api_key_file: str | Path | None = None
     concurrency: int = 16
     rpm: int | None = None
     tpm: int | None = None
     timeout: float = 120.0
-    retries: int = 5
     max_cost: float | None = None
     prices: str | Path | None = None
     journal: str | Path | None = None

@@ -1,0 +1,88 @@
+"""`margintool judge submit|collect|cancel`: the Batch API. The work is in judge_runs.py."""
+
+from typing import Annotated
+
+import typer
+
+from margintool.cli.from_options import Given, command_from
+from margintool.cli.judge.run import HEADINGS
+from margintool.judge_options import JournalOptions, SubmitOptions
+
+SUBMIT = """Give the questions that wait to the Batch API: half the price, replies within a day.
+
+Example: margintool judge submit pairs.journal.sqlite --input pairs.jsonl --judge-model gpt-4o
+
+Then `margintool judge status` and `margintool judge collect`. Interrupted, the same command goes
+on; nothing is submitted twice.
+"""
+COLLECT = """Fetch the replies of batches that have ended; what failed in them waits again.
+
+Example: margintool judge collect pairs.journal.sqlite
+"""
+CANCEL = """Ask the server to cancel batches that are still running; what is answered is kept.
+
+Example: margintool judge cancel pairs.journal.sqlite --batch 2
+"""
+Numbers = Annotated[
+    list[int] | None,
+    typer.Option(help="Number of a batch, as `judge status` shows it; repeat it for several."),
+]
+
+
+def _submit(given: Given) -> None:
+    from margintool.cli.judge.printing import print_estimate, print_submitted
+    from margintool.cli.progress import progress_bar
+    from margintool.judge_runs import submit_batches
+    from margintool.judging import estimated
+
+    options = SubmitOptions(**given)
+    with progress_bar() as progress:
+        if options.dry_run:
+            print_estimate(estimated(options, batch=True))
+            return
+        outcome = submit_batches(options, progress)
+    print_submitted(outcome)
+
+
+def _collect(given: Given) -> None:
+    from margintool.cli.judge.printing import print_collected
+    from margintool.cli.progress import progress_bar
+    from margintool.judge_runs import collect_batches
+
+    abandon = given.pop("abandon", ())
+    with progress_bar() as progress:
+        outcome, counts = collect_batches(
+            JournalOptions(**given), abandon=abandon, progress=progress
+        )
+    print_collected(outcome, counts)
+
+
+def _cancel(given: Given) -> None:
+    from margintool.cli.judge.printing import print_batches
+    from margintool.judge_runs import cancel_batches
+
+    numbers = given.pop("batch", ())
+    print_batches(cancel_batches(JournalOptions(**given), numbers))
+
+
+submit_command = command_from(
+    SubmitOptions, _submit, help=SUBMIT, positional=("journal",), headings=HEADINGS
+)
+collect_command = command_from(
+    JournalOptions,
+    _collect,
+    help=COLLECT,
+    positional=("journal",),
+    extra={
+        "abandon": Annotated[
+            list[int] | None,
+            typer.Option(
+                help="Number of a batch that the server has lost; its questions wait again, and "
+                "may be paid for a second time."
+            ),
+        ]
+    },
+)
+cancel_command = command_from(
+    JournalOptions, _cancel, help=CANCEL, positional=("journal",), extra={"batch": Numbers}
+)

@@ -1,0 +1,84 @@
+"""`margintool judge status|export|reparse`: what is in a journal."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from margintool.cli.from_options import Given, command_from
+from margintool.judge_options import JournalOptions
+
+STATUS = """Show how far a journal is: answered, waiting, failed, unreadable; and its batches.
+
+Example: margintool judge status pairs.journal.sqlite
+
+The server is asked only where batches are open.
+"""
+Journal = Annotated[Path, typer.Argument(help="The journal (SQLite).")]
+
+
+def _status(given: Given) -> None:
+    from margintool.cli.judge.printing import print_batches, print_counts
+    from margintool.judge_runs import journal_status
+
+    counts, batches = journal_status(JournalOptions(**given))
+    print_counts(counts)
+    print_batches(batches)
+
+
+status_command = command_from(JournalOptions, _status, help=STATUS, positional=("journal",))
+
+
+def export_command(
+    journal: Journal,
+    out: Annotated[
+        Path, typer.Option(help="File to write: .parquet, .csv or .jsonl.", show_default=False)
+    ],
+    full: Annotated[
+        bool, typer.Option("--full", help="With the messages and the raw reply of each request.")
+    ] = False,
+    prices: Annotated[
+        Path | None, typer.Option(help="JSON file with prices of models, over the built-in ones.")
+    ] = None,
+) -> None:
+    """Write a journal as a table, one row a request: asked, said, read, used and paid.
+
+    Example: margintool judge export pairs.journal.sqlite --out judgments.parquet
+    """
+    from margintool.cli.progress import progress_bar
+    from margintool.judge.export import export
+    from margintool.judge.prices import load_prices
+
+    with progress_bar() as progress:
+        done = export(journal, out, full=full, prices=load_prices(prices), progress=progress)
+    typer.echo(
+        f"wrote {out}: {done.rows:,} requests, {done.answered:,} answered, "
+        f"{done.readable:,} with a verdict"
+    )
+    if done.unpriced:
+        typer.echo(f"no price for {', '.join(done.unpriced)}: cost is empty", err=True)
+
+
+def reparse_command(
+    journal: Journal,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression of your own for the verdict; its group `rating`, or its "
+            "first, is read, the last match counts."
+        ),
+    ] = None,
+) -> None:
+    """Read all stored replies again and store the verdicts that differ. No call is made.
+
+    Example: margintool judge reparse pairs.journal.sqlite
+    """
+    from margintool.cli.progress import progress_bar
+    from margintool.judge.reparse import reparse
+
+    with progress_bar() as progress:
+        done = reparse(journal, pattern, progress=progress)
+    typer.echo(
+        f"{done.read:,} replies read, {done.changed:,} verdicts changed: {done.now_readable:,} can "
+        f"be read now, {done.now_unreadable:,} can no longer"
+    )

@@ -1,0 +1,150 @@
+"""What the `judge` commands do with an input and a journal. Read by margintool/cli/judge/.
+
+The journal is all that they share with `score`, which finds the same questions answered there.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from margintool.judge.batch_status import BatchStatus
+from margintool.judge.enquire import open_questions, send
+from margintool.judge.journal import Counts, Journal
+from margintool.judge.lock import journal_lock
+from margintool.judge.run_records import RunOutcome
+from margintool.judge_options import JournalOptions, SubmitOptions
+from margintool.judging import items_of, plan_of
+from margintool.progress import Progress, no_progress
+from margintool.score_options import AskOptions
+from mmpo_core.errors import InputError
+
+if TYPE_CHECKING:
+    from margintool.judge.batch_collect import CollectOutcome
+    from margintool.judge.batch_submit import SubmitOutcome
+
+
+def run_judge(options: AskOptions, progress: Progress = no_progress) -> tuple[RunOutcome, Counts]:
+    """Ask about an input, or without one send all that waits in the journal.
+
+    Raises:
+        InputError: if an option, the input or the journal is wrong.
+    """
+    with _questions(options, progress) as (journal, wanted_only):
+        outcome = send(options, journal, progress, wanted_only=wanted_only)
+        return outcome, journal.counts()
+
+
+def submit_batches(options: SubmitOptions, progress: Progress = no_progress) -> "SubmitOutcome":
+    """Give what waits to the Batch API; see judge/batch_submit.py.
+
+    Raises:
+        InputError: if an option, the input or the journal is wrong, or the server refuses.
+    """
+    from margintool.judge.batch_client import open_batch_client
+    from margintool.judge.batch_submit import submit
+    from margintool.judge.client import api_key
+
+    key = api_key(options.api_key_file, options.base_url)
+    with (
+        _questions(options, progress) as (journal, wanted_only),
+        open_batch_client(options.base_url, key, retries=options.retries) as client,
+    ):
+        return submit(
+            journal,
+            client,
+            wanted_only=wanted_only,
+            max_requests=options.max_requests,
+            max_bytes=options.max_bytes,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _questions(options: AskOptions, progress: Progress) -> Iterator[tuple[Journal, bool]]:
+    """Yield the locked journal, and whether only the questions about the input are meant."""
+    if options.journal is None:
+        raise InputError("name the journal, as pairs.journal.sqlite")
+    if options.input is None:
+        _must_exist(options.journal)
+        with (
+            journal_lock(options.journal),
+            Journal.open(options.journal, write=True) as journal,
+        ):
+            yield journal, False
+        return
+    plan = plan_of(options)
+    assert plan.judging is not None
+    with open_questions(plan.judging, items_of(plan), progress) as verdicts:
+        yield verdicts.journal, True
+
+
+def _must_exist(journal: str | Path) -> None:
+    if not Path(journal).is_file():
+        raise InputError(
+            f"{journal}: no such journal. Name the feedback to ask about with --input, or a "
+            "journal that `margintool score --source gpt4` or `margintool judge run` made"
+        )
+
+
+def collect_batches(
+    options: JournalOptions, *, abandon: Collection[int] = (), progress: Progress = no_progress
+) -> tuple["CollectOutcome", Counts]:
+    """Store the replies of batches that have ended; see judge/batch_collect.py.
+
+    Raises:
+        InputError: if the journal cannot be used, or the server refuses.
+    """
+    from margintool.judge.batch_client import open_batch_client
+    from margintool.judge.batch_collect import collect
+    from margintool.judge.client import api_key
+    from margintool.judge.parse import read_verdict
+
+    _must_exist(options.journal)
+    key = api_key(options.api_key_file, options.base_url)
+    with (
+        journal_lock(options.journal),
+        Journal.open(options.journal, write=True) as journal,
+        open_batch_client(options.base_url, key, retries=options.retries) as client,
+    ):
+        outcome = collect(journal, client, read_verdict, abandon=abandon, progress=progress)
+        return outcome, journal.counts()
+
+
+def cancel_batches(options: JournalOptions, numbers: Collection[int]) -> list[BatchStatus]:
+    """Ask the server to cancel batches, all open ones if no numbers are given.
+
+    Raises:
+        InputError: if a number is not that of an open batch, or the server refuses.
+    """
+    from margintool.judge.batch_client import open_batch_client
+    from margintool.judge.batch_status import cancel
+    from margintool.judge.client import api_key
+
+    key = api_key(options.api_key_file, options.base_url)
+    with (
+        Journal.open(options.journal, write=False) as journal,
+        open_batch_client(options.base_url, key, retries=options.retries) as client,
+    ):
+        return cancel(journal, client, numbers or None)
+
+
+def journal_status(options: JournalOptions) -> tuple[Counts, list[BatchStatus]]:
+    """Return how far a journal is; the server is asked only where there are open batches.
+
+    Raises:
+        InputError: if the journal cannot be read, or the server refuses.
+    """
+    from margintool.judge.batch_client import open_batch_client
+    from margintool.judge.batch_status import status
+    from margintool.judge.client import api_key
+
+    with Journal.open(options.journal, write=False) as journal:
+        counts = journal.counts()
+        if not journal.batches(open_only=True):
+            return counts, [
+                BatchStatus(row, row.state, errors=row.error) for row in journal.batches()
+            ]
+        key = api_key(options.api_key_file, options.base_url)
+        with open_batch_client(options.base_url, key, retries=options.retries) as client:
+            return counts, status(journal, client)
