@@ -97,7 +97,7 @@ def _take(
     sleep: Sleep,
 ) -> None:
     if row.batch_id is None:
-        row = carry_on(journal, client, row, sleep=sleep)
+        row = carry_on(journal, client, row, look=True, sleep=sleep)
     assert row.batch_id is not None
     batch = batch_server.retrieve(client, row.batch_id)
     if batch is None:

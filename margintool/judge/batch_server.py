@@ -81,7 +81,7 @@ def create(client: "OpenAI", input_file_id: str, tag: str, *, sleep: Sleep = tim
                 metadata={"margintool": tag},
             )
         except (APIConnectionError, APIStatusError) as error:
-            if wait is None or not _passing(error):
+            if wait is None or not passing(error):
                 raise
         sleep(wait)
         found = find_batch(client, input_file_id)
@@ -90,7 +90,8 @@ def create(client: "OpenAI", input_file_id: str, tag: str, *, sleep: Sleep = tim
     raise AssertionError("the last try returns or raises")
 
 
-def _passing(error: Exception) -> bool:
+def passing(error: Exception) -> bool:
+    """Return whether a call may succeed when it is made again later."""
     status = getattr(error, "status_code", None)
     if status == 429:
         return getattr(error, "code", None) != "insufficient_quota"

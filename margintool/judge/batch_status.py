@@ -18,6 +18,7 @@ OURS: dict[str, str] = {
     "new": "noted, not uploaded: `judge submit` or `judge collect` goes on with it",
     "uploaded": "uploaded, not created: `judge submit` or `judge collect` goes on with it",
     "unknown": "the server knows no such batch; see `judge collect --abandon`",
+    "refused": "not taken by the server; its requests wait again",
     "abandoned": "given up with `judge collect --abandon`",
     "elsewhere": "given to another server; name it with --base-url",
 }

@@ -19,6 +19,7 @@ from margintool.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from openai import OpenAI
+    from openai.types import Batch
 
 
 @dataclass
@@ -69,7 +70,7 @@ def submit(
         if row.served_by != address(client):
             outcome.elsewhere.append(row)
             continue
-        outcome.batches.append(carry_on(journal, client, row, sleep=sleep))
+        outcome.batches.append(carry_on(journal, client, row, look=True, sleep=sleep))
         outcome.recovered += 1
     waiting = journal.waiting(wanted_only=wanted_only)
     for part in batch_files.split(waiting, max_requests=max_requests, max_bytes=max_bytes):
@@ -89,43 +90,64 @@ def begun(journal: Journal) -> list[BatchRow]:
 
 
 def carry_on(
-    journal: Journal, client: "OpenAI", row: BatchRow, *, sleep: Sleep = time.sleep
+    journal: Journal, client: "OpenAI", row: BatchRow, *, look: bool, sleep: Sleep = time.sleep
 ) -> BatchRow:
-    """Take a batch that an interrupted run began to its creation; return it as noted then."""
+    """Take a noted batch to its creation, from wherever it is; return it as noted then.
+
+    A batch that certainly was not created, because its file could not be uploaded or the server
+    refused it, is closed: its requests wait again, and may be sent otherwise.
+
+    Args:
+        journal: open for writing.
+        client: of the server that the batch is for.
+        row: the batch.
+        look: whether to look for what an interrupted run did and did not note.
+        sleep: waits between tries.
+    """
     if row.input_file_id is None:
-        row = _upload(journal, client, row, look=True)
-    return _create(journal, client, row, look=True, sleep=sleep)
+        row = _upload(journal, client, row, look=look)
+    assert row.input_file_id is not None
+    batch = batch_server.find_batch(client, row.input_file_id) if look else None
+    if batch is None:
+        batch = _create(journal, client, row, sleep)
+    journal.update_batch(row.id, batch_id=batch.id, state=batch.status)
+    return _row(journal, row.id)
 
 
 def _give(journal: Journal, client: "OpenAI", chunk: Chunk, sleep: Sleep) -> BatchRow:
     number = journal.new_batch(chunk.keys, chunk.model, served_by=address(client))
-    row = _upload(journal, client, _row(journal, number), look=False)
-    return _create(journal, client, row, look=False, sleep=sleep)
+    return carry_on(journal, client, _row(journal, number), look=False, sleep=sleep)
 
 
 def _upload(journal: Journal, client: "OpenAI", row: BatchRow, *, look: bool) -> BatchRow:
     """Upload the batch's file, unless `look` finds that an earlier try did."""
+    from openai import OpenAIError
+
     with TemporaryFile() as content:
         sha256 = batch_files.write(journal.requests(journal.batch_keys(row.id)), content)
         name = f"{_tag(row.id, sha256)}.jsonl"
-        found = batch_server.find_upload(client, name) if look else None
-        uploaded = found or batch_server.upload(client, name, content)
+        try:
+            found = batch_server.find_upload(client, name) if look else None
+            uploaded = found or batch_server.upload(client, name, content)
+        except OpenAIError:
+            journal.close_batch(row.id, "refused")
+            raise
     journal.update_batch(row.id, sha256=sha256, input_file_id=uploaded, state="uploaded")
     return _row(journal, row.id)
 
 
-def _create(
-    journal: Journal, client: "OpenAI", row: BatchRow, *, look: bool, sleep: Sleep
-) -> BatchRow:
-    """Create the batch of an uploaded file, unless `look` finds that an earlier try did."""
+def _create(journal: Journal, client: "OpenAI", row: BatchRow, sleep: Sleep) -> "Batch":
+    from openai import APIStatusError
+
     assert row.input_file_id is not None
     assert row.sha256 is not None
-    batch = batch_server.find_batch(client, row.input_file_id) if look else None
-    if batch is None:
-        tag = _tag(row.id, row.sha256)
-        batch = batch_server.create(client, row.input_file_id, tag, sleep=sleep)
-    journal.update_batch(row.id, batch_id=batch.id, state=batch.status)
-    return _row(journal, row.id)
+    tag = _tag(row.id, row.sha256)
+    try:
+        return batch_server.create(client, row.input_file_id, tag, sleep=sleep)
+    except APIStatusError as error:
+        if not batch_server.passing(error):
+            journal.close_batch(row.id, "refused")
+        raise
 
 
 def _row(journal: Journal, number: int) -> BatchRow:

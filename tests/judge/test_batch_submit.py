@@ -156,7 +156,9 @@ def test_what_was_given_before_a_refusal_stays_given(
         patch.setattr(batch_server, "create", once)
         with pytest.raises(openai.AuthenticationError):
             _submit(journal, server, max_requests=2)
-    assert [row.batch_id for row in journal.batches()] == ["batch_1", None]
+    found = [(row.batch_id, row.state, row.open) for row in journal.batches()]
+    assert found == [("batch_1", "validating", True), (None, "refused", False)]
+    assert journal.count_waiting(wanted_only=False) == 3
     server.refuse.clear()
     _submit(journal, server, max_requests=2)
     assert _given(server) == [[key(0), key(1)], [key(2), key(3)], [key(4)]]
@@ -169,3 +171,30 @@ def test_a_begun_batch_of_another_server_is_left_alone(
     outcome = _submit(journal, server)
     assert [row.id for row in outcome.elsewhere] == [1]
     assert _given(server) == [[key(1), key(2), key(3), key(4)]]
+
+
+def test_an_upload_that_is_refused_holds_no_request_back(
+    journal: Journal, server: BatchDouble
+) -> None:
+    server.refuse["POST files"] = httpx2.Response(404, json={"error": {"message": "no files"}})
+    with pytest.raises(openai.NotFoundError):
+        _submit(journal, server)
+    assert journal.count_waiting(wanted_only=False) == 5
+
+
+def test_a_creation_of_unknown_outcome_is_held_and_looked_for(
+    journal: Journal, server: BatchDouble
+) -> None:
+    """Every try breaks off and the list cannot be read: whether there is a batch is not known."""
+    server.break_after = ["POST batches"]
+    server.refuse["GET batches"] = httpx2.Response(503, json={"error": {"message": "busy"}})
+    with pytest.raises(openai.InternalServerError):
+        _submit(journal, server)
+    assert journal.count_waiting(wanted_only=False) == 0
+    server.refuse["GET batches"] = httpx2.Response(401, json={"error": {"message": "no"}})
+    with pytest.raises(openai.AuthenticationError):
+        _submit(journal, server)
+    assert journal.count_waiting(wanted_only=False) == 0
+    server.refuse.clear()
+    assert [row.batch_id for row in _submit(journal, server).batches] == ["batch_1"]
+    assert list(server.batches) == ["batch_1"]
