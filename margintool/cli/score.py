@@ -4,7 +4,7 @@ from margintool.cli.from_options import Given, command_from
 from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.score_options import ScoreOptions
 
-HELP = """Turn ratings, votes or an LLM judge's verdicts into preference pairs with margins (Parquet).
+HELP = """Turn ratings, votes or an LLM judge's verdicts into a Parquet file of pairs with margins.
 
 Example: margintool score --source shp --input votes.jsonl.gz --out pairs.parquet
 
@@ -14,6 +14,7 @@ With a judge: margintool score --source gpt4 --input pairs.jsonl --out pairs.par
 Rows that cannot be used go, with the reason, to a .rejects.parquet file beside the output.
 """
 JUDGE_HEADING = "Options of --source gpt4"
+HEADINGS: dict[type, str] = {JudgeOptions: JUDGE_HEADING, ServerOptions: JUDGE_HEADING}
 
 
 def _run(given: Given) -> None:
@@ -32,9 +33,4 @@ def _run(given: Given) -> None:
     print_summary(summary)
 
 
-score_command = command_from(
-    ScoreOptions,
-    _run,
-    help=HELP,
-    headings={JudgeOptions: JUDGE_HEADING, ServerOptions: JUDGE_HEADING},
-)
+score_command = command_from(ScoreOptions, _run, help=HELP, headings=HEADINGS)

@@ -78,9 +78,8 @@ def print_collected(outcome: "CollectOutcome", counts: "Counts") -> None:
         )
     for row in outcome.elsewhere:
         typer.echo(f"batch {row.id} was given to {row.served_by}: name it with --base-url")
-    print_rows(
-        [*((name, f"{n:,}") for name, n in vars(outcome.rows).items() if n), *_counts(counts)]
-    )
+    found = [(name.replace("_", " "), f"{n:,}") for name, n in vars(outcome.rows).items() if n]
+    print_rows([*found, *_counts(counts)])
 
 
 def _outcome(outcome: "RunOutcome") -> Iterator[Row]:
