@@ -3,7 +3,7 @@
 A judge's scores depend on which answer it saw first; the mean over the two orders does not. A
 pair that was judged in one order only would carry the advantage of the first place in its margin,
 and is rejected. Whoever has judgments in a single order, and wants them all the same, reads them
-row by row with --layout ratings_pair.
+row by row with --layout ratings_pair and --map.
 
 Rows of one pair may stand anywhere in the input, so the texts of all are spilled first; a digest
 and two scores of each stay in memory, 33 bytes, which become 150 while they are merged.
@@ -176,7 +176,7 @@ def _reject_one_order(merged: Merged, spill: Spill, rejects: Rejects) -> None:
     alone = np.flatnonzero(~merged.in_both[merged.pair_of])
     detail = (
         "the two answers were judged in this order only, so that the advantage of the first "
-        "place is in their scores; --layout ratings_pair reads every row by itself"
+        "place is in their scores; --layout ratings_pair (and --map) reads every row by itself"
     )
     for start in range(0, len(alone), AT_ONCE):
         some = alone[start : start + AT_ONCE]

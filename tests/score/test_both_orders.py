@@ -20,6 +20,8 @@ from margintool.orders import OrderCounts
 from margintool.rejects import Rejects
 from margintool.sources import SOURCES, Settings
 from margintool.storage import Spill
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import read_metadata
 
 Row = dict[str, Any]
 Merge = Callable[..., tuple[list[Row], list[Row], OrderCounts]]
@@ -202,6 +204,42 @@ def test_any_rows_in_any_batches_are_what_plain_loops_give(
         assert 0 < found[key]["votes"] <= number + 1e-9
     assert counts.both == len(expected)
     assert len(rows) - len(rejects) == sum(number for *_, number in expected.values())
+
+
+def row(a: str, b: str, score_a: float, score_b: float) -> Row:
+    """A row of layout judgments."""
+    return {"prompt": "p", "answer_1": a, "answer_2": b, "score_1": score_a, "score_2": score_b}
+
+
+def test_score_merges_both_orders_and_says_what_they_show(run: Callable[..., Any]) -> None:
+    """b is better by (8 - 6 + 5 - 9) / 2 = -1: a by 1. Being first adds (4 + 2) / 2 = 3."""
+    rows = [row("a", "b", 9, 5), row("a", "c", 4, 4), row("b", "a", 8, 6), row("c", "a", 5, 3)]
+    summary, pairs, rejects = run([*rows, row("a", "d", 1, 2)], source="ratings")
+    assert summary.layout == "judgments"
+    assert [(p["chosen"], p["rejected"], p["margin_raw"], p["weight"]) for p in pairs] == [
+        ("a", "b", 1, 2),
+        ("c", "a", 1, 2),
+    ]
+    assert [r["reason"] for r in rejects] == ["judge_one_order"]
+    assert summary.read == 5
+    orders = read_metadata(summary.out)["findings"]["orders"]
+    assert (orders["both_orders"], orders["one_order"], orders["flip_rate"]) == (2, 1, 0.5)
+    assert orders["first_advantage"] == 2  # 3 and (0 + 2) / 2 = 1
+    assert ("flips", "1 (50.0%) have another winner when swapped") in summary.findings
+
+
+def test_a_file_with_one_order_is_an_error_and_can_be_read_row_by_row(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    rows = [row("a", "b", 9, 5), row("a", "c", 4, 6)]
+    with pytest.raises(InputError, match=r"no usable pair in 2 rows \(judge_one_order 2"):
+        run(rows, source="ratings")
+    (detail,) = set(pq.read_table(tmp_path / "pairs.rejects.parquet")["detail"].to_pylist())
+    assert "--layout ratings_pair (and --map)" in detail
+    names = {"response_a": "answer_1", "response_b": "answer_2"}
+    names |= {"rating_a": "score_1", "rating_b": "score_2"}
+    _, pairs, _ = run(rows, source="ratings", layout="ratings_pair", map=names)
+    assert [p["margin_raw"] for p in pairs] == [4, 2]
 
 
 @pytest.fixture(scope="module")
