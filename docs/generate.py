@@ -15,7 +15,7 @@ os.environ.update({"COLUMNS": "92", "TERMINAL_WIDTH": "92", "NO_COLOR": "1", "TE
 for variable in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(variable, None)
 
-from margintool.cli import app, run  # noqa: E402
+from margintool.cli import COMMANDS, JUDGE_COMMANDS, run  # noqa: E402
 from margintool.layouts import LAYOUTS, Layout  # noqa: E402
 from margintool.normalize import NORMALIZERS  # noqa: E402
 from margintool.sources import ANY_LAYOUT, SOURCES  # noqa: E402
@@ -34,9 +34,11 @@ def help_of(*command: str) -> str:
 
 def cli_page() -> str:
     """Return docs/cli.md: the help of the program and of each command."""
-    names = [info.name for info in app.registered_commands if info.name]
+    commands = [[name] for name in COMMANDS]
+    commands += [["judge"], *(["judge", name] for name in JUDGE_COMMANDS)]
     parts = [NOTE, "# Command line\n", f"```text\n{help_of()}\n```\n"]
-    parts += [f"## margintool {name}\n\n```text\n{help_of(name)}\n```\n" for name in names]
+    for words in commands:
+        parts.append(f"## margintool {' '.join(words)}\n\n```text\n{help_of(*words)}\n```\n")
     return "\n".join(parts)
 
 
@@ -74,9 +76,9 @@ def margins_page() -> str:
             "## Normalisers (`--normalize`)",
             table(["name", "margin"], normalizers),
             "## Layouts (`--layout`)",
-            "Detected from the columns; `--map prompt=COLUMN,...` names yours. "
-            f"{' and '.join(f'`--source {name}`' for name in ANY_LAYOUT)} needs no scores: it reads "
-            "every layout, also without its columns of scores.",
+            "Detected from the columns; `--map prompt=COLUMN,...` names yours. Sources that need "
+            f"no scores ({', '.join(ANY_LAYOUT)}) read every layout, also where its columns of "
+            "scores are absent.",
             table(["layout", "source", "data", "required columns"], layouts) + "\n",
         ]
     )

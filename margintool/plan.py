@@ -17,7 +17,7 @@ from margintool.option_checks import (
     rejects_path,
 )
 from margintool.score_options import PairingRule, ScoreOptions
-from margintool.sources import SOURCES, Settings, Source
+from margintool.sources import ANY_LAYOUT, SOURCES, Settings, Source
 from margintool.storage import RawInput, open_input
 from mmpo_core.errors import InputError, lookup, nearest
 
@@ -174,8 +174,7 @@ def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
 
 def _layout(options: ScoreOptions, source: Source, columns: pa.Schema) -> Layout:
     if options.layout is None:
-        others = [name for name, other in SOURCES.items() if not other.needs_scores]
-        return detect(columns, source.name, needs_scores=source.needs_scores, others=others)
+        return detect(columns, source.name, needs_scores=source.needs_scores, others=ANY_LAYOUT)
     layout: Layout = lookup("layout", options.layout, LAYOUTS)
     if source.needs_scores and source.name not in layout.sources:
         fitting = [name for name, other in LAYOUTS.items() if source.name in other.sources]

@@ -22,6 +22,11 @@ class Origin:
 
 
 LENGTH = "Longer answers tend to win for their length alone."
+GIVEN_ORDER = (
+    "Which answer was preferred is known, how strongly is not: the margin is the judge's alone, "
+    "and pairs whose order it contradicts are counted as flipped."
+)
+JUDGE = "A model that judges prefers long answers and text like its own."
 ULTRAFEEDBACK = (
     "Ratings come from GPT-4, which prefers long answers and text like its own.",
     "The first release stored a critique score of 1 as an overall score of 10 in about 2,000 "
@@ -107,6 +112,25 @@ ORIGINS: Mapping[str, Origin] = {
             "A model that rates prefers long answers and text like its own.",
         ),
     ),
+    "judgments": Origin(
+        "own-ratings-and-votes.md",
+        (
+            "A judge favours one place; the mean of both orders cancels that only on average.",
+            "A model that rates prefers long answers and text like its own.",
+        ),
+    ),
+    "pairs": Origin("own-preferences.md", (GIVEN_ORDER, JUDGE, LENGTH)),
+    "hh": Origin(
+        "anthropic-hh-rlhf.md",
+        (
+            GIVEN_ORDER,
+            JUDGE,
+            "Red-team prompts and their answers are in it: expect offensive and upsetting text.",
+            "Its authors made it for preference and reward models, not for supervised training.",
+        ),
+        {"Anthropic/hh-rlhf": "mit"},
+    ),
+    "responses": Origin("own-preferences.md", (JUDGE, LENGTH)),
 }
 
 

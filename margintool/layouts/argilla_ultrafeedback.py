@@ -22,7 +22,7 @@ ALIASES = {
 
 def convert(table: pa.Table) -> pa.Table:
     """Argilla's UltraFeedback rows -> PAIRS."""
-    return chosen_rejected(Raw(table, ALIASES), "chosen-rating", "rejected-rating")
+    return chosen_rejected(Raw(table, ALIASES), ("chosen-rating", "rejected-rating"))
 
 
 LAYOUT = Layout(

@@ -1,20 +1,27 @@
 """The layouts as text and as data: what `margintool layouts` prints, and the docs page reads."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from margintool.layouts.base import Layout
 from margintool.layouts.registry import LAYOUTS
 
 
-def describe(layout: Layout) -> dict[str, Any]:
-    """Return what a user may want to know of a layout, as JSON-ready data."""
+def describe(layout: Layout, any_layout: Sequence[str]) -> dict[str, Any]:
+    """Return what a user may want to know of a layout, as JSON-ready data.
+
+    Args:
+        layout: the layout.
+        any_layout: the sources that need no scores, and so read every layout.
+    """
     return {
         "name": layout.name,
         "about": layout.about,
         "kind": layout.kind,
-        "sources": list(layout.sources),
+        "sources": [*layout.sources, *any_layout],
+        "scores": list(layout.scores),
+        "both_orders": layout.both_orders,
         "required": dict(layout.required),
         "optional": dict(layout.optional),
         "one_of": [list(group) for group in layout.one_of],
@@ -26,32 +33,39 @@ def describe(layout: Layout) -> dict[str, Any]:
     }
 
 
-def print_layouts(*, as_json: bool = False) -> None:
-    """Print all layouts to stdout: a table on a terminal, plain lines elsewhere, or JSON."""
+def print_layouts(any_layout: Sequence[str], *, as_json: bool = False) -> None:
+    """Print all layouts to stdout: a table on a terminal, plain lines elsewhere, or JSON.
+
+    Args:
+        any_layout: the sources that need no scores, and so read every layout.
+        as_json: whether to print JSON.
+    """
     from rich.console import Console
 
     console = Console()
     if as_json:
-        print(json.dumps([describe(layout) for layout in LAYOUTS.values()], indent=2))
+        print(json.dumps([describe(layout, any_layout) for layout in LAYOUTS.values()], indent=2))
     elif console.is_terminal:
-        console.print(_table())
+        console.print(_table(any_layout))
     else:
-        print("\n\n".join("\n".join(_lines(layout)) for layout in LAYOUTS.values()))
+        print("\n\n".join("\n".join(_lines(layout, any_layout)) for layout in LAYOUTS.values()))
 
 
-def _table() -> Any:
+def _table(any_layout: Sequence[str]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
     table = Table("layout", "source", "rows are", "columns", show_lines=True)
     for layout in LAYOUTS.values():
         columns = "\n".join([layout.about, "", *_column_lines(layout)])
-        table.add_row(layout.name, ", ".join(layout.sources), layout.kind, Text(columns))
+        sources = ", ".join([*layout.sources, *any_layout])
+        table.add_row(layout.name, sources, layout.kind, Text(columns))
     return table
 
 
-def _lines(layout: Layout) -> Iterator[str]:
-    yield f"{layout.name} (--source {', '.join(layout.sources)}; rows are {layout.kind})"
+def _lines(layout: Layout, any_layout: Sequence[str]) -> Iterator[str]:
+    sources = ", ".join([*layout.sources, *any_layout])
+    yield f"{layout.name} (--source {sources}; rows are {layout.kind})"
     yield f"  {layout.about}"
     yield from (f"  {line}" for line in _column_lines(layout))
 
@@ -59,10 +73,10 @@ def _lines(layout: Layout) -> Iterator[str]:
 def _column_lines(layout: Layout) -> Iterator[str]:
     """Yield a line for each column: name, other names, meaning, and whether it may be absent."""
     choices = {name for group in layout.one_of for name in group}
-    for name, meaning in layout.required.items():
-        yield f"{_names(layout, name)}: {meaning}"
-    for name, meaning in layout.optional.items():
-        yield f"{_names(layout, name)}: {meaning} ({'one of' if name in choices else 'optional'})"
+    for name, meaning in {**layout.required, **layout.optional}.items():
+        notes = ["one of" if name in choices else "optional"] if name in layout.optional else []
+        notes += [f"for {', '.join(layout.sources)}"] if name in layout.scores else []
+        yield f"{_names(layout, name)}: {meaning}" + (f" ({'; '.join(notes)})" if notes else "")
     if layout.scale:
         yield f"ratings from {layout.scale[0]:g} to {layout.scale[1]:g}"
 

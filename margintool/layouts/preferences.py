@@ -1,4 +1,4 @@
-"""Shared by the UltraFeedback sets that are already pairs: chosen and rejected with scores.
+"""Shared by the layouts with a prompt, a chosen and a rejected answer, with or without scores.
 
 Each side is plain text, or messages that end with the assistant's answer. Where messages stand
 before the answer they are the conversation, the same on both sides; the prompt column is read
@@ -20,6 +20,7 @@ from margintool.layouts.texts import (
     read_last_answer,
     read_prompt,
 )
+from margintool.numbers import Column
 
 CHOSEN_COLUMNS: dict[str, str] = {
     "prompt": "the prompt; not read where chosen and rejected hold the whole conversation",
@@ -28,18 +29,43 @@ CHOSEN_COLUMNS: dict[str, str] = {
 }
 
 
-def chosen_rejected(raw: Raw, score_chosen: str, score_rejected: str) -> pa.Table:
-    """Rows with chosen and rejected -> PAIRS; a is chosen, preferred is 1 in each row."""
+def chosen_rejected(raw: Raw, scores: tuple[str, str] | None = None) -> pa.Table:
+    """Rows with chosen and rejected -> PAIRS. scores: the columns with theirs, if there are any."""
     problems, answers_wrong = Problems(raw.rows), Problems(raw.rows)
     chosen, before_chosen = read_last_answer(raw, answers_wrong, "chosen")
     rejected, before_rejected = read_last_answer(raw, answers_wrong, "rejected")
     if before_chosen is not None and before_rejected is not None:
-        different = before_chosen.differ(before_rejected)
-        same_until = "the messages before the last answer differ between chosen and rejected"
-        answers_wrong.mark(different, "bad_conversation", same_until)
+        mark_different(before_chosen, before_rejected, answers_wrong)
     prompt = _asked(raw, problems, before_chosen or before_rejected)
     problems.adopt(answers_wrong, np.ones(raw.rows, dtype=bool))
+    return preferences_table(raw, problems, prompt, (chosen, rejected), scores)
+
+
+def mark_different(chosen: Messages, rejected: Messages, problems: Problems) -> None:
+    """Mark rows whose two answers do not answer the same conversation."""
+    words = "the messages before the last answer differ between chosen and rejected"
+    problems.mark(chosen.differ(rejected), "bad_conversation", words)
+
+
+def preferences_table(
+    raw: Raw,
+    problems: Problems,
+    prompt: Prompt,
+    answers: tuple[Column, Column],
+    scores: tuple[str, str] | None = None,
+) -> pa.Table:
+    """Build PAIRS from a prompt and its (chosen, rejected); a is chosen, preferred 1 in each row.
+
+    Args:
+        raw: the batch.
+        problems: those found so far; identical answers are marked here.
+        prompt: what both answer.
+        answers: chosen and rejected.
+        scores: the columns with the scores of chosen and rejected, if there are any.
+    """
+    chosen, rejected = answers
     mark_identical(chosen, rejected, problems, (raw.name("chosen"), raw.name("rejected")))
+    scored = {} if scores is None else {"score_a": scores[0], "score_b": scores[1]}
     return pairs_table(
         problems,
         {
@@ -47,9 +73,8 @@ def chosen_rejected(raw: Raw, score_chosen: str, score_rejected: str) -> pa.Tabl
             "history": prompt.history(),
             "response_a": chosen,
             "response_b": rejected,
-            "score_a": raw.column(score_chosen),
-            "score_b": raw.column(score_rejected),
             "preferred": all_first_preferred(raw.rows),
+            **{side: raw.column(name) for side, name in scored.items()},
         },
     )
 

@@ -7,7 +7,14 @@ from margintool.layouts.pair_rows import PAIR_ALIASES, PAIR_COLUMNS, PROMPT_PART
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, pairs_table
 
-ALIASES = {**PAIR_ALIASES, "rating_a": ("score_a",), "rating_b": ("score_b",)}
+# The names of `judgments` too, so that --layout ratings_pair reads such rows one by one.
+ALIASES = {
+    "prompt": PAIR_ALIASES["prompt"],
+    "response_a": (*PAIR_ALIASES["response_a"], "answer_1"),
+    "response_b": (*PAIR_ALIASES["response_b"], "answer_2"),
+    "rating_a": ("score_a", "score_1"),
+    "rating_b": ("score_b", "score_2"),
+}
 
 
 def convert(table: pa.Table) -> pa.Table:

@@ -85,7 +85,20 @@ def read_last_answer(raw: Raw, problems: Problems, name: str) -> tuple[Column, M
     messages = conversation(raw, name)
     if messages is None:
         return read_text(raw, problems, name, "response"), None
-    column, name = raw.column(name), raw.name(name)
+    return last_answer(messages, raw.column(name), problems, raw.name(name))
+
+
+def last_answer(
+    messages: Messages, column: Column, problems: Problems, name: str
+) -> tuple[Column, Messages]:
+    """Split conversations into the answer that ends each, the assistant's, and what came before.
+
+    Args:
+        messages: the conversations.
+        column: what they were read from; null where there is none.
+        problems: those of the rows.
+        name: the column's name, for messages.
+    """
     role, text, before = messages.split_last()
     problems.mark(pc.is_null(column), "empty_response", f"{name} is null")
     problems.mark(messages.lengths == 0, "empty_response", f"{name} has no messages")

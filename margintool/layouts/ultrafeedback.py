@@ -9,23 +9,16 @@ most 2 for such an error; here it is marked `score_conflict`, not corrected.
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool.canonical import SCORE_CONFLICT
 from margintool.layouts.base import Layout
 from margintool.layouts.messages import is_list
+from margintool.layouts.nested import read_items
 from margintool.layouts.pair_rows import INPUT_COLUMN
 from margintool.layouts.raw import Raw
-from margintool.layouts.rows import (
-    Problems,
-    as_array,
-    rating_text,
-    responses_table,
-    sentence,
-    shorten,
-)
+from margintool.layouts.rows import Problems, as_array, rating_text, responses_table, sentence
 from margintool.layouts.texts import read_answer, read_prompt
 from margintool.numbers import Column, Floats, to_numbers
 
@@ -39,56 +32,24 @@ def convert(table: pa.Table) -> pa.Table:
     """UltraFeedback rows -> RESPONSES. A row without completions gives one unusable response."""
     raw, by_row = Raw(table, ALIASES), Problems(table.num_rows)
     prompt = read_prompt(raw, by_row, "instruction")
-    row, items = _completions(raw, by_row)
-    problems = Problems(len(row))
-    _spread(by_row, row, problems)
-    problems.mark(pc.is_null(items.column("item")), "empty_response", "the completion is null")
-    fields = Raw(_fields(items.column("item")))
+    found = read_items(raw, by_row, "completions", _has_structs, "a list of objects")
+    problems = found.problems
+    problems.mark(pc.is_null(found.item), "empty_response", "the completion is null")
+    fields = Raw(_fields(found.item))
     answer = read_answer(fields, problems, "response")
     annotations = Raw(_fields(fields.column("annotations")))
     aspects = {name: _rating(annotations.column(name)) for name in ASPECTS}
     overall = fields.column("overall_score")
     _mark_conflicts(problems, overall, list(aspects.values()), fields.column("fine-grained_score"))
-    place = pa.array(row)
     columns = {
-        "row": place,
-        "prompt": as_array(prompt.text).take(place),
-        "history": prompt.history().take(place),
+        "row": pa.array(found.row),
+        "prompt": found.spread(prompt.text),
+        "history": found.spread(prompt.history()),
         "response": answer,
         "model": rating_text(fields.column("model")),
         "rating": overall,
     }
     return responses_table(problems, columns, aspects)
-
-
-def _completions(raw: Raw, problems: Problems) -> tuple[npt.NDArray[np.int64], pa.Table]:
-    """Return the row of each completion, and the completions; a row without any has one null."""
-    lists = as_array(raw.column("completions"))
-    if not is_list(lists.type) or not _is_struct_list(lists.type):
-        lists = _only_empty(lists, problems)
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    problems.mark(lengths == 0, "no_completions", "completions is empty")
-    items = lists.flatten()
-    row = np.repeat(np.arange(raw.rows), np.maximum(lengths, 1))
-    if (lengths > 0).all():
-        return row, pa.table({"item": items})
-    nothing = (lengths == 0)[row]
-    place = pa.array(np.cumsum(~nothing) - 1, mask=nothing)
-    return row, pa.table({"item": items.take(place)})
-
-
-def _only_empty(values: pa.Array, problems: Problems) -> pa.Array:
-    """Mark completions that are not lists of objects; return a list without items for each row."""
-    odd = pc.is_valid(values)
-    if is_list(values.type):  # an empty list is one of any type
-        odd = pc.and_(odd, pc.greater(pc.fill_null(pc.list_value_length(values), 0), 0))
-
-    def words(rows: pa.Array) -> pa.Array:
-        shown = shorten(values.take(rows))
-        return sentence("completions is ", shown, ", not a list of objects")
-
-    problems.mark(odd, "bad_completions", words)
-    return pa.nulls(len(values), pa.list_(pa.struct([])))
 
 
 def _fields(column: Column) -> pa.Table:
@@ -104,13 +65,6 @@ def _rating(annotation: Column) -> Column:
     if pa.types.is_struct(annotation.type):
         annotation = Raw(_fields(annotation)).column("Rating")
     return rating_text(annotation)
-
-
-def _spread(by_row: Problems, row: npt.NDArray[np.int64], by_response: Problems) -> None:
-    """Give every response of a row the row's problem."""
-    place = pa.array(row)
-    by_response.reason = by_row.reason.take(place)
-    by_response.detail = by_row.detail.take(place)
 
 
 def _mark_conflicts(
@@ -143,10 +97,15 @@ def _row_means(columns: list[Floats]) -> Floats:
         return np.asarray(np.nanmean(np.stack(columns), axis=0))
 
 
-def _is_struct_list(kind: pa.DataType) -> bool:
-    if is_list(kind):
-        return bool(pa.types.is_struct(kind.value_type) or pa.types.is_null(kind.value_type))
-    return bool(pa.types.is_null(kind))
+def _has_structs(kind: pa.DataType) -> bool:
+    """Whether a type is a list of structs, or of nothing."""
+    if not is_list(kind):
+        return False
+    return bool(pa.types.is_struct(kind.value_type) or pa.types.is_null(kind.value_type))
+
+
+def _may_have_structs(kind: pa.DataType) -> bool:
+    return _has_structs(kind) or bool(pa.types.is_null(kind))
 
 
 LAYOUT = Layout(
@@ -168,5 +127,5 @@ LAYOUT = Layout(
     aspects=ASPECTS,
     aliases=ALIASES,
     group_by="row",
-    types={"completions": ("a list of structs", _is_struct_list)},
+    types={"completions": ("a list of structs", _may_have_structs)},
 )

@@ -13,7 +13,7 @@ from margintool.layouts.raw import Raw
 
 def convert(table: pa.Table) -> pa.Table:
     """Binarized UltraFeedback rows -> PAIRS."""
-    return chosen_rejected(Raw(table), "score_chosen", "score_rejected")
+    return chosen_rejected(Raw(table), ("score_chosen", "score_rejected"))
 
 
 LAYOUT = Layout(

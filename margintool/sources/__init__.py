@@ -6,5 +6,7 @@ from margintool.sources.ratings import RATINGS
 from margintool.sources.shp import SHP
 
 SOURCES: dict[str, Source] = {source.name: source for source in (SHP, RATINGS, GPT4)}
+# Those that need no scores: they read every layout.
+ANY_LAYOUT = [name for name, source in SOURCES.items() if not source.needs_scores]
 
-__all__ = ["SOURCES", "Rated", "Scored", "Settings", "Source"]
+__all__ = ["ANY_LAYOUT", "SOURCES", "Rated", "Scored", "Settings", "Source"]

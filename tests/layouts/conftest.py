@@ -43,11 +43,21 @@ def binarized(prompt: str, chosen: str, rejected: str, high: Any, low: Any) -> R
     }
 
 
+def transcript(asked: str, answer: str) -> str:
+    """A conversation as hh-rlhf writes it; `asked` may hold several turns."""
+    return f"\n\nHuman: {asked}\n\nAssistant: {answer}"
+
+
+def transcripts(asked: str, chosen: str, rejected: str) -> tuple[str, str]:
+    return transcript(asked, chosen), transcript(asked, rejected)
+
+
 def _pairs(names: tuple[str, str, str, str, str], *rows: tuple[Any, ...]) -> list[Row]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 SHP = ("history", "human_ref_A", "human_ref_B", "score_A", "score_B")
+JUDGED = ("prompt", "answer_1", "answer_2", "score_1", "score_2")
 RATED = ("prompt", "response_a", "response_b", "rating_a", "rating_b")
 ANNOTATED = ("instruction", "response1", "response2", "annotator1", "annotator2")
 HELPSTEER2 = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
@@ -110,6 +120,40 @@ EXAMPLES: dict[str, list[Row]] = {
             ("p", "a", 8, "m", "5"),
             ("p", "b", None, None, "N/A"),
             (None, "c", 3, "m", None),
+        )
+    ],
+    "judgments": _pairs(
+        JUDGED, ("p", "a", "b", 8.0, 6.5), ("p", "b", "a", None, 7.0), ("q", "", "b", 1.0, 2.0)
+    ),
+    "pairs": [
+        {"prompt": p, "chosen": c, "rejected": r, "history": h}
+        for p, c, r, h in (
+            ("p", "c", "r", None),
+            ("q", "c", "r", [user("x"), assistant("y")]),
+            (" ", "c", "r", []),
+            ("p", "same", "same", None),
+            ("p", "c", None, None),
+        )
+    ],
+    "hh": [
+        {"chosen": c, "rejected": r}
+        for c, r in (
+            transcripts("q", "c", "r"),
+            transcripts("one\n\nAssistant: two\n\nHuman: three", "c", "r"),
+            (transcript("p", "c"), transcript("q", "r")),
+            (transcript("p", ""), transcript("p", "r")),
+            (transcript("p", "c"), "no turns"),
+            (transcript("p", "c"), None),
+        )
+    ],
+    "responses": [
+        {"prompt": p, "responses": r, "models": m}
+        for p, r, m in (
+            ("p", ["a", "b"], ["m", None]),
+            ("q", ["a", None, " "], None),
+            ("q", [], []),
+            ("r", ["a", "b"], ["m"]),
+            (None, ["a"], ["m"]),
         )
     ],
     "ratings_pair": _pairs(RATED, ("p", "a", "b", "8", "N/A"), ("p", "x", "x", "1", "2")),

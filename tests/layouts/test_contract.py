@@ -5,9 +5,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from margintool.canonical import PAIR_TYPES, PAIRS, RESPONSES
-from margintool.layouts import LAYOUTS, Layout, detect
+from margintool.canonical import PAIR_TYPES, PAIRS, RESPONSES, SCORE_REASONS
+from margintool.layouts import LAYOUTS, Layout, detect, require
 from margintool.layouts.listing import describe
+from mmpo_core.errors import InputError
 from mmpo_core.schema import HISTORY
 
 ALL = pytest.mark.parametrize("name", LAYOUTS)
@@ -26,17 +27,22 @@ def test_has_examples_and_texts(name, examples):
     assert all(layout.required.values())
     assert all(layout.optional.values())
     assert set(layout.aliases) <= {*layout.required, *layout.optional}
-    assert all(column in layout.optional for group in layout.one_of for column in group)
-    assert json.loads(json.dumps(describe(layout)))["name"] == name
+    choices = {column for group in layout.one_of for column in group}
+    assert choices <= set(layout.optional)
+    assert set(layout.scores) <= {*layout.required, *choices}
+    assert json.loads(json.dumps(describe(layout, [])))["name"] == name
 
 
 @ALL
 def test_sources_are_known_and_fit_the_kind(name):
     layout = LAYOUTS[name]
-    assert layout.sources
     assert set(layout.sources) <= {"shp", "ratings"}
     if layout.kind == "responses":
-        assert layout.sources == ("ratings",)
+        assert layout.sources in [("ratings",), ()]
+    if not layout.sources:
+        assert not layout.scores
+        assert not layout.one_of
+    assert layout.kind == "pairs" or not layout.both_orders
     for bounds in (layout.scale, layout.aspect_scale):
         assert bounds is None or bounds[0] < bounds[1]
     assert (layout.aspect_scale is None) == (not layout.aspects)
@@ -127,3 +133,51 @@ def test_reason_and_detail_come_together(name, examples):
 def test_is_detected_from_its_own_columns(name, examples):
     for source in LAYOUTS[name].sources:
         assert detect(examples[name].schema, source).name == name
+
+
+@ALL
+def test_a_source_that_needs_no_scores_reads_it_with_and_without_them(name, examples):
+    """Without them there is another layout for the same columns where only scores tell it."""
+    layout, columns = LAYOUTS[name], examples[name].schema
+    assert detect(columns, "any", needs_scores=False).name == name
+    texts = pa.schema([field for field in columns if field.name not in layout.scores])
+    assert detect(texts, "any", needs_scores=False).name == name
+    require(layout, texts, scores=False)
+    assert layout.without_scores().required.items() <= layout.required.items()
+    if layout.scores:
+        with pytest.raises(InputError, match=f"layout {name} misses "):
+            require(layout, texts)
+
+
+@ALL
+def test_texts_are_read_alike_without_scores(name, examples):
+    """What is left after the reasons that are about scores is the texts' alone."""
+    layout, raw = LAYOUTS[name], examples[name]
+    texts = raw.select([column for column in raw.column_names if column not in layout.scores])
+    answers = ["response_a", "response_b"] if layout.kind == "pairs" else ["response"]
+    read = ["prompt", "history", *answers]
+    with_scores, without = layout.convert(raw), layout.convert(texts)
+    assert with_scores.select(read) == without.select(read)
+    assert of_texts(with_scores) == of_texts(without)
+
+
+def of_texts(table: pa.Table) -> list[str | None]:
+    return [None if r in SCORE_REASONS else r for r in table.column("reason").to_pylist()]
+
+
+BAD_SCORES = {
+    "shp": ("human_ref_A", {"labels": 7}),
+    "votes_pair": ("response1", {"annotator1": 7}),
+    "helpsteer3": ("response1", {"overall_preference": None}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCORES)
+def test_a_row_with_a_bad_text_and_a_bad_score_is_rejected_for_its_text(name, examples):
+    """Else a source that reads no scores would take the row for usable."""
+    answer, scores = BAD_SCORES[name]
+    row = examples[name].to_pylist()[0]
+    only_score = convert_row(LAYOUTS[name], {**row, **scores}).column("reason").to_pylist()
+    assert set(only_score) <= set(SCORE_REASONS)
+    both = convert_row(LAYOUTS[name], {**row, **scores, answer: ""}).column("reason").to_pylist()
+    assert both == ["empty_response"]

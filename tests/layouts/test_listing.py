@@ -8,6 +8,7 @@ import typer
 from margintool.cli.layouts import layouts_command
 from margintool.layouts import LAYOUTS
 from margintool.layouts.listing import print_layouts
+from margintool.sources import ANY_LAYOUT
 
 
 @pytest.fixture
@@ -29,12 +30,23 @@ def test_plain_text_names_every_layout_and_column(cli):
     assert "\x1b" not in text
 
 
+def test_what_may_be_absent_is_said(cli):
+    text = cli()
+    assert "  score_B: votes of comment B (for shp)\n" in text
+    assert "  rating or score: its rating (one of; for ratings)\n" in text
+    assert "  models: list, as long as responses, of who wrote each (optional)\n" in text
+    assert "\npairs (--source gpt4; rows are pairs)\n" in text
+
+
 def test_json_is_only_json(cli):
     listed = json.loads(cli("--json"))
     assert [entry["name"] for entry in listed] == list(LAYOUTS)
     shp = listed[0]
     assert shp["kind"] == "pairs"
-    assert shp["sources"] == ["shp"]
+    assert shp["sources"] == ["shp", *ANY_LAYOUT]
+    assert shp["scores"] == ["score_A", "score_B"]
+    assert [e["name"] for e in listed if e["sources"] == ANY_LAYOUT] == ["pairs", "hh", "responses"]
+    assert [e["name"] for e in listed if e["both_orders"]] == ["judgments"]
     assert "labels" in shp["optional"]
     assert shp["scale"] is None
     assert [e["scale"] for e in listed if e["name"] == "helpsteer3"] == [[-3.0, 3.0]]
@@ -43,8 +55,9 @@ def test_json_is_only_json(cli):
 def test_a_table_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    print_layouts()
+    print_layouts(["other"])
     text = capsys.readouterr().out
     assert "annotator*[0-9]" in text
     assert "│" in text
     assert all(name in text for name in LAYOUTS)
+    assert "ratings, other" in text
