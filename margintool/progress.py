@@ -12,12 +12,18 @@ class Progress(Protocol):
     def advance(self, amount: int) -> None:
         """Report more done of the current stage."""
 
+    def note(self, text: str) -> None:
+        """Show a short text beside the current stage, in place of the one before."""
+
 
 class _NoProgress:
     def start(self, stage: str, total: int | None) -> None:
         """Say nothing."""
 
     def advance(self, amount: int) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
         """Say nothing."""
 
 

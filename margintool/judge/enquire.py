@@ -161,9 +161,9 @@ def _found_out(judging: Judging, journal: Journal, model: str) -> Dialect:
         return known
     from margintool.judge.probe import ask_dialect
 
-    dialect = ask_dialect(run_settings(judging.options), model, logprobs=judging.options.logprobs)
-    journal.keep_dialect(server, model, dialect)
-    return dialect
+    found = ask_dialect(run_settings(judging.options), model).dialect
+    journal.keep_dialect(server, model, found)
+    return found
 
 
 def estimate_items(

@@ -134,6 +134,11 @@ class Journal(Tallies):
         sql = f"SELECT count(*) FROM {_wanted(wanted_only)} WHERE {IS_WAITING}"
         return int(self.rows(sql)[0][0])
 
+    def models_waiting(self, *, wanted_only: bool) -> list[str]:
+        """Return the models of the requests that `waiting` would yield."""
+        sql = f"SELECT DISTINCT r.model FROM {_wanted(wanted_only)} WHERE {IS_WAITING} ORDER BY 1"
+        return [model for (model,) in self.rows(sql)]
+
     def store(self, replies: Sequence[Reply]) -> int:
         """Store replies in one transaction; they are on the disk when this returns.
 
