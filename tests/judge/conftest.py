@@ -1,9 +1,10 @@
 """The stand-in judge as a fixture: `mock_judge`, or `start_mock(**options)` for its options."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -52,3 +53,21 @@ def start_mock() -> Iterator[Callable[..., MockJudge]]:
 def mock_judge(start_mock: Callable[..., MockJudge]) -> MockJudge:
     """A stand-in judge without faults."""
     return start_mock()
+
+
+@pytest.fixture
+def ask() -> Iterator[Callable[..., Any]]:
+    """Send a chat completion's body to a stand-in judge through OpenAI's SDK, without retries."""
+    from openai import OpenAI
+
+    with ExitStack() as clients:
+
+        @cache
+        def connected(url: str, **settings: Any) -> OpenAI:
+            return clients.enter_context(OpenAI(base_url=url, **settings))
+
+        def call(judge: MockJudge, body: Mapping[str, Any], **client: Any) -> Any:
+            settings = {"api_key": "none", "max_retries": 0, "timeout": 30.0} | client
+            return connected(judge.url, **settings).chat.completions.create(**body)
+
+        yield call

@@ -22,7 +22,7 @@ CONTENT: dict[str, str] = {
     "truncated": "the reply ends early, finish_reason length",
     "empty": "an empty reply",
     "no-verdict": "words without a verdict",
-    "out-of-scale": "a rating of 97, or the winner C",
+    "out-of-scale": "a rating of 97, or the winner D",
 }
 KINDS: dict[str, str] = TRANSPORT | CONTENT
 

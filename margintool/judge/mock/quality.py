@@ -86,15 +86,15 @@ def rating_probabilities(exact: float, scale: tuple[float, float]) -> dict[int, 
     return {r: weight / total for r, weight in weights.items()}
 
 
-def mock_verdict(
+def mock_gap(
     first: str,
     second: str,
     *,
     model: str = "mock-judge",
     position_bias: float = 0.0,
     draw: int = 0,
-) -> tuple[str, str, float]:
-    """Return which of two answers is better, how much, and the signed strength.
+) -> float:
+    """Return how much better the answer shown first is, as a share of the quality scale.
 
     Args:
         first: the answer shown first, A.
@@ -102,9 +102,6 @@ def mock_verdict(
         model: one of MODELS.
         position_bias: share of the quality scale that the first answer gains.
         draw: draws after the first (0) move the gap by up to 0.05 of the scale.
-
-    Returns:
-        ("A" or "B" or "tie", a name in task.STRENGTHS or "equal", the strength: > 0 for A).
     """
     gap = mock_share(first) - mock_share(second) + position_bias
     if model == "mock-judge-strict":
@@ -113,11 +110,41 @@ def mock_verdict(
         gap += _JITTER * 2.0 * (_fraction("noise", first) - _fraction("noise", second))
     if draw:
         gap += _JITTER * (2.0 * _fraction("draw", str(draw), first, second) - 1.0)
+    return gap
+
+
+def verdict_of(gap: float) -> tuple[str, str, float]:
+    """Return the verdict on a gap: the winner, how much better it is, the signed strength.
+
+    Returns:
+        ("A" or "B" or "tie", a name in task.STRENGTHS or "equal", the strength: > 0 for A).
+    """
     for strength, least in _GAPS.items():
         if abs(gap) >= least:
-            sign = 1.0 if gap > 0 else -1.0
-            return ("A" if gap > 0 else "B"), strength, sign * STRENGTHS[strength]
+            value = STRENGTHS[strength]
+            return ("A", strength, value) if gap > 0 else ("B", strength, -value)
     return "tie", "equal", 0.0
+
+
+def mock_verdict(
+    first: str,
+    second: str,
+    *,
+    model: str = "mock-judge",
+    position_bias: float = 0.0,
+    draw: int = 0,
+) -> tuple[str, str, float]:
+    """Return the stand-in's verdict on two answers: `verdict_of` their `mock_gap`."""
+    return verdict_of(mock_gap(first, second, model=model, position_bias=position_bias, draw=draw))
+
+
+def winner_probabilities(gap: float) -> dict[str, float]:
+    """Return A, B, tie -> probability; the likeliest is the winner in `verdict_of(gap)`."""
+    edge = _GAPS["slightly better"]
+    weights = {"A": gap, "B": -gap, "tie": edge}
+    powers = {winner: math.exp(weight / _JITTER) for winner, weight in weights.items()}
+    total = sum(powers.values())
+    return {winner: power / total for winner, power in powers.items()}
 
 
 def _fraction(*parts: str) -> float:

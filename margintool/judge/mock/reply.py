@@ -11,30 +11,31 @@ from typing import Any
 
 from margintool.judge.mock.quality import (
     mock_exact,
-    mock_verdict,
+    mock_gap,
     rating_probabilities,
     rounded,
+    verdict_of,
+    winner_probabilities,
 )
 from margintool.judge.mock.question import Question
 
 # Digits stand alone, as in OpenAI's tokenizers; every character belongs to one token.
 _TOKEN = re.compile(r"\d{1,3}| ?[^\W\d]+|\s|[^\w\s]+")
 _SURE = -0.01  # log-probability of a token that is no rating
-_OUT_OF_SCALE = 97
+_OUT_OF_SCALE = "97"
 _numbers = count(1)
 
 
 @dataclass(frozen=True)
-class Rated:
-    """A rating as it is said, with what it was before rounding and its scale."""
+class Drawn:
+    """A rating or a winner as it is said, with the probability of everything sayable there."""
 
-    said: int
-    exact: float
-    scale: tuple[float, float]
+    said: str
+    chances: Mapping[str, float]
 
 
-# A reply in parts: plain text, or a rating, whose token gets probabilities of its own.
-Part = str | Rated
+# A reply in parts: plain text, or a verdict, whose token gets probabilities of its own.
+Part = str | Drawn
 
 
 def write_reply(
@@ -65,11 +66,13 @@ def _values(question: Question, model: str, *, position_bias: float, draw: int) 
         return {}
     if question.mode == "pair":
         first, second = question.answers
-        winner, strength, _ = mock_verdict(
-            first, second, model=model, position_bias=position_bias, draw=draw
-        )
-        rationale = f"A begins {_quoted(first)}, B begins {_quoted(second)}."
-        return {"rationale": rationale, "winner": winner, "strength": strength}
+        gap = mock_gap(first, second, model=model, position_bias=position_bias, draw=draw)
+        winner, strength, _ = verdict_of(gap)
+        return {
+            "rationale": f"A begins {_quoted(first)}, B begins {_quoted(second)}.",
+            "winner": Drawn(winner, winner_probabilities(gap)),
+            "strength": strength,
+        }
     (answer,) = question.answers
     if question.mode == "single":
         return _rated(question, answer, model, aspect=None, draw=draw)
@@ -83,7 +86,8 @@ def _rated(
 ) -> dict[str, Any]:
     exact = mock_exact(answer, question.scale, model=model, aspect=aspect, draw=draw)
     rationale = f"It begins {_quoted(answer)}; more distinct words get a higher rating."
-    return {"rationale": rationale, "rating": Rated(rounded(exact), exact, question.scale)}
+    chances = {str(r): p for r, p in rating_probabilities(exact, question.scale).items()}
+    return {"rationale": rationale, "rating": Drawn(str(rounded(exact)), chances)}
 
 
 def _quoted(answer: str) -> str:
@@ -94,8 +98,8 @@ def _quoted(answer: str) -> str:
 def _out_of_scale(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values with a rating, or in pair mode a winner, that was not offered."""
     if "winner" in values:
-        return {**values, "winner": "C"}
-    wrong = Rated(_OUT_OF_SCALE, float(_OUT_OF_SCALE), (_OUT_OF_SCALE, _OUT_OF_SCALE))
+        return {**values, "winner": Drawn("D", {"D": 1.0})}
+    wrong = Drawn(_OUT_OF_SCALE, {_OUT_OF_SCALE: 1.0})
     if "rating" in values:
         return {**values, "rating": wrong}
     return {name: {**value, "rating": wrong} for name, value in values.items()}
@@ -105,10 +109,9 @@ def _text_parts(question: Question, values: dict[str, Any]) -> list[Part]:
     if question.mode == "other":
         return ["This is a stand-in judge; it only judges answers."]
     if question.mode == "pair":
-        said = values["winner"]
-        if said != "tie":
-            said += f", {values['strength']}"
-        return [f"{values['rationale']}\nVerdict: [[{said}]]"]
+        winner = values["winner"]
+        much = "" if winner.said == "tie" else f", {values['strength']}"
+        return [f"{values['rationale']}\nVerdict: [[", winner, f"{much}]]"]
     if question.mode == "single":
         return [f"{values['rationale']}\nRating: [[", values["rating"], "]]"]
     parts: list[Part] = []
@@ -119,7 +122,7 @@ def _text_parts(question: Question, values: dict[str, Any]) -> list[Part]:
 
 def _filled(schema: Mapping[str, Any], values: Any) -> Any:
     """Return a value of the schema, `values` where they have a name of its fields."""
-    if isinstance(values, str | Rated):
+    if isinstance(values, str | Drawn):
         return values
     kind = schema.get("type")
     if kind == "object":
@@ -131,8 +134,9 @@ def _filled(schema: Mapping[str, Any], values: Any) -> Any:
 
 
 def _json_parts(value: Any) -> Iterator[Part]:
-    if isinstance(value, Rated):
-        yield value
+    if isinstance(value, Drawn):
+        quote = "" if value.said.isdigit() else '"'
+        yield from (quote, value, quote)
     elif isinstance(value, dict):
         yield "{"
         for i, (name, field) in enumerate(value.items()):
@@ -192,24 +196,23 @@ def completion(
     }
 
 
-def _tokens(parts: list[Part]) -> Iterator[tuple[str, Rated | None]]:
+def _tokens(parts: list[Part]) -> Iterator[tuple[str, Drawn | None]]:
     for part in parts:
-        if isinstance(part, Rated):
-            yield str(part.said), part
+        if isinstance(part, Drawn):
+            yield part.said, part
         else:
             yield from ((text, None) for text in _TOKEN.findall(part))
 
 
-def _logprobs(tokens: list[tuple[str, Rated | None]], top: int) -> dict[str, Any]:
-    return {"content": [_token_logprobs(text, rated, top) for text, rated in tokens]}
+def _logprobs(tokens: list[tuple[str, Drawn | None]], top: int) -> dict[str, Any]:
+    return {"content": [_token_logprobs(text, drawn, top) for text, drawn in tokens]}
 
 
-def _token_logprobs(text: str, rated: Rated | None, top: int) -> dict[str, Any]:
-    if rated is None:
+def _token_logprobs(text: str, drawn: Drawn | None, top: int) -> dict[str, Any]:
+    if drawn is None:
         others = {text: _SURE, " the": -6.0, "\n": -7.0}
     else:
-        chances = rating_probabilities(rated.exact, rated.scale)
-        others = {str(r): math.log(p) for r, p in chances.items() if p > 1e-12}
+        others = {other: math.log(p) for other, p in drawn.chances.items() if p > 1e-12}
     # Equal chances: the token that was said comes first, as the one that was taken.
     ranked = sorted(others.items(), key=lambda item: (-item[1], item[0] != text))
     return {
