@@ -93,10 +93,11 @@ def _address(path: Path, write: bool) -> str:
     if write:
         return f"{address}?mode=rwc"
     log = path.with_name(f"{path.name}-wal")
-    # A reader needs a shared-memory file beside the journal, which a read-only folder refuses.
-    # Without a log nobody is writing, so the file can be read as it is.
+    # A reader needs a log and a shared-memory file beside the journal, which a read-only folder
+    # refuses. Without a log nobody is writing, so the file can be read as it is.
     frozen = not os.access(path.parent, os.W_OK) and not log.exists()
-    return f"{address}?mode=ro" + ("&immutable=1" if frozen else "")
+    # Opened with mode=ro, it could not take those two files away again when it is done.
+    return f"{address}?mode=ro&immutable=1" if frozen else f"{address}?mode=rw"
 
 
 def _set_up(db: sqlite3.Connection, path: Path, write: bool) -> None:
@@ -113,6 +114,8 @@ def _set_up(db: sqlite3.Connection, path: Path, write: bool) -> None:
         _create(db)
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(WANTED)
+    if not write:
+        db.execute("PRAGMA query_only = ON")
 
 
 def _check_kind(db: sqlite3.Connection, path: Path, write: bool) -> None:

@@ -147,6 +147,15 @@ def test_a_journal_in_a_read_only_folder_can_be_read(
     assert [found.name for found in tmp_path.iterdir()] == ["journal.sqlite"]
 
 
+def test_a_reader_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = made(tmp_path / "journal.sqlite")
+    before = path.read_bytes()
+    with Journal.open(path, write=False) as journal:
+        journal.counts()
+    assert [found.name for found in tmp_path.iterdir()] == ["journal.sqlite"]
+    assert path.read_bytes() == before
+
+
 def test_readers_see_a_running_write(tmp_path: Path) -> None:
     path = made(tmp_path / "journal.sqlite")
     with Journal.open(path, write=True) as writer, Journal.open(path, write=False) as reader:
