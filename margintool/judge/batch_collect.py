@@ -3,28 +3,27 @@
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from margintool.judge import batch_server
-from margintool.judge.batch_reader import BatchReader, Parse, RowCounts
+from margintool.judge.batch_reader import BatchReader, RowCounts
 from margintool.judge.batch_server import FINAL, Sleep, address
 from margintool.judge.batch_status import open_batches
-from margintool.judge.batch_submit import carry_on
+from margintool.judge.batch_submit import carry_on, noted
 from margintool.judge.journal import BatchRow, Journal
+from margintool.judge.replies import Parse, read_reply
 from margintool.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from openai import OpenAI
-    from openai.types import Batch
 
 
 @dataclass
 class CollectOutcome:
-    """What `collect` found.
+    """What `collect` found: batches as the journal has them now.
 
     Args:
-        collected: the batches that were read and closed, as the journal has them now.
+        collected: the batches that were read and closed.
         running: those that the server has not ended yet.
         elsewhere: those of another server, left as they are.
         lost: those that the server does not know, or whose files it has no more, left open.
@@ -43,8 +42,8 @@ class CollectOutcome:
 def collect(
     journal: Journal,
     client: "OpenAI",
-    parse: Parse,
     *,
+    parse: Parse = read_reply,
     abandon: Collection[int] = (),
     progress: Progress = no_progress,
     sleep: Sleep = time.sleep,
@@ -58,10 +57,10 @@ def collect(
     Args:
         journal: open for writing, locked by the caller.
         client: of the server that has the batches.
-        parse: reads a verdict in a chat completion.
+        parse: reads the verdict in a reply.
         abandon: numbers of open batches to give up without asking the server; their requests
             wait again.
-        progress: told of the requests of batches looked at.
+        progress: told of requests, those of batches that are not ended among them.
         sleep: waits between tries.
 
     Raises:
@@ -74,26 +73,29 @@ def collect(
     rows = journal.batches(open_only=True)
     progress.start("collecting", sum(row.requests for row in rows))
     for row in rows:
+        before = outcome.rows.stored
         if row.served_by != address(client):
             outcome.elsewhere.append(row)
         else:
-            _take(journal, client, parse, row, outcome, sleep)
-        progress.advance(row.requests)
+            _take(journal, client, row, outcome, parse=parse, progress=progress, sleep=sleep)
+        progress.advance(row.requests - (outcome.rows.stored - before))
     return outcome
 
 
 def _abandon(journal: Journal, numbers: Collection[int], outcome: CollectOutcome) -> None:
     for row in open_batches(journal, numbers):
         journal.close_batch(row.id, "abandoned")
-        outcome.abandoned.append(row)
+        outcome.abandoned.append(noted(journal, row.id))
 
 
 def _take(
     journal: Journal,
     client: "OpenAI",
-    parse: Parse,
     row: BatchRow,
     outcome: CollectOutcome,
+    *,
+    parse: Parse,
+    progress: Progress,
     sleep: Sleep,
 ) -> None:
     if row.batch_id is None:
@@ -110,24 +112,12 @@ def _take(
         error_file_id=batch.error_file_id,
     )
     if batch.status not in FINAL:
-        outcome.running.append(row)
+        outcome.running.append(noted(journal, row.id))
         return
-    reader = BatchReader(journal, parse, row, batch, outcome.rows)
-    if _read_files(client, batch, reader):
+    reader = BatchReader(journal, client, parse, row, batch, outcome.rows, progress)
+    files = filter(None, (batch.output_file_id, batch.error_file_id))
+    if all(reader.read_file(file_id) for file_id in files):
         reader.close()
-        outcome.collected.append(row)
+        outcome.collected.append(noted(journal, row.id))
     else:
         outcome.lost.append(row)
-
-
-def _read_files(client: "OpenAI", batch: "Batch", reader: BatchReader) -> bool:
-    """Read what a batch wrote; False where the server has a file no more."""
-    for file_id in (batch.output_file_id, batch.error_file_id):
-        if file_id is None:
-            continue
-        with TemporaryFile() as content:
-            if not batch_server.download(client, file_id, content):
-                return False
-            content.seek(0)
-            reader.read(content)
-    return True

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answered:
-    """A request that was answered: its key and the chat completion."""
+    """A request that was answered: its key and the chat completion, with at least one choice."""
 
     key: str
     body: dict[str, Any]
@@ -41,17 +41,22 @@ def read_row(line: bytes) -> Row | None:
     if not isinstance(response, dict):
         return Unanswered(key, None, _words(found.get("error")))
     status, body = response.get("status_code"), response.get("body")
-    if status == 200 and isinstance(body, dict) and body.get("choices"):
+    if status == 200 and isinstance(body, dict) and _has_choice(body):
         return Answered(key, body)
     error = found.get("error") or (body.get("error") if isinstance(body, dict) else body)
     code = status if isinstance(status, int) else None
     return Unanswered(key, code, f"HTTP {status}: {_words(error)}")
 
 
+def _has_choice(body: dict[str, Any]) -> bool:
+    choices = body.get("choices")
+    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict)
+
+
 def _object(line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

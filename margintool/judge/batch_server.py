@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final
 
-from margintool.judge.client import served_by
+from margintool.judge.client import Secret, served_by
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -127,11 +127,16 @@ def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> bool:
     raise AssertionError("the last try returns or raises")
 
 
-def errors(batch: "Batch") -> str | None:
+def secret(client: "OpenAI") -> Secret:
+    """Return the client's API key, to be taken out of what the server says."""
+    return Secret(client.api_key)
+
+
+def errors(client: "OpenAI", batch: "Batch") -> str | None:
     """Return why a batch failed in the server's words, or None where it says nothing."""
     said = [_error(error) for error in (batch.errors.data or [] if batch.errors else [])]
     more = f" (and {len(said) - MOST_ERRORS} more)" if len(said) > MOST_ERRORS else ""
-    return "; ".join(said[:MOST_ERRORS]) + more if said else None
+    return secret(client).hide("; ".join(said[:MOST_ERRORS]) + more) if said else None
 
 
 def seconds(batch: "Batch") -> float:

@@ -13,16 +13,6 @@ if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import Batch
 
-# States that are not the server's own; its own are in openai.types.Batch.status.
-OURS: dict[str, str] = {
-    "new": "noted, not uploaded: `judge submit` or `judge collect` goes on with it",
-    "uploaded": "uploaded, not created: `judge submit` or `judge collect` goes on with it",
-    "unknown": "the server knows no such batch; see `judge collect --abandon`",
-    "refused": "not taken by the server; its requests wait again",
-    "abandoned": "given up with `judge collect --abandon`",
-    "elsewhere": "given to another server; name it with --base-url",
-}
-
 
 @dataclass(frozen=True)
 class BatchStatus:
@@ -30,7 +20,7 @@ class BatchStatus:
 
     Args:
         row: the batch in the journal.
-        state: the server's status, or one of OURS.
+        state: the server's status, or one of batch_words.STATES.
         answered, failed: requests done so far; None where the server does not tell.
         errors: why the batch failed, in the server's words.
     """
@@ -72,7 +62,7 @@ def cancel(
     """
     chosen = [_now(row, client) for row in open_batches(journal, numbers)]
     return [
-        _told(found.row, client.batches.cancel(found.row.batch_id))
+        _told(found.row, client.batches.cancel(found.row.batch_id), client)
         for found in chosen
         if found.row.batch_id is not None and found.state in batch_server.RUNNING
     ]
@@ -100,15 +90,15 @@ def _now(row: BatchRow, client: "OpenAI") -> BatchStatus:
     if row.batch_id is None:
         return BatchStatus(row, row.state)
     batch = batch_server.retrieve(client, row.batch_id)
-    return BatchStatus(row, "unknown") if batch is None else _told(row, batch)
+    return BatchStatus(row, "unknown") if batch is None else _told(row, batch, client)
 
 
-def _told(row: BatchRow, batch: "Batch") -> BatchStatus:
+def _told(row: BatchRow, batch: "Batch", client: "OpenAI") -> BatchStatus:
     counts = batch.request_counts
     return BatchStatus(
         row,
         batch.status,
         answered=counts.completed if counts else None,
         failed=counts.failed if counts else None,
-        errors=batch_server.errors(batch),
+        errors=batch_server.errors(client, batch),
     )

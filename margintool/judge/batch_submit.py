@@ -111,12 +111,12 @@ def carry_on(
     if batch is None:
         batch = _create(journal, client, row, sleep)
     journal.update_batch(row.id, batch_id=batch.id, state=batch.status)
-    return _row(journal, row.id)
+    return noted(journal, row.id)
 
 
 def _give(journal: Journal, client: "OpenAI", chunk: Chunk, sleep: Sleep) -> BatchRow:
     number = journal.new_batch(chunk.keys, chunk.model, served_by=address(client))
-    return carry_on(journal, client, _row(journal, number), look=False, sleep=sleep)
+    return carry_on(journal, client, noted(journal, number), look=False, sleep=sleep)
 
 
 def _upload(journal: Journal, client: "OpenAI", row: BatchRow, *, look: bool) -> BatchRow:
@@ -133,7 +133,7 @@ def _upload(journal: Journal, client: "OpenAI", row: BatchRow, *, look: bool) ->
             journal.close_batch(row.id, "refused")
             raise
     journal.update_batch(row.id, sha256=sha256, input_file_id=uploaded, state="uploaded")
-    return _row(journal, row.id)
+    return noted(journal, row.id)
 
 
 def _create(journal: Journal, client: "OpenAI", row: BatchRow, sleep: Sleep) -> "Batch":
@@ -150,8 +150,9 @@ def _create(journal: Journal, client: "OpenAI", row: BatchRow, sleep: Sleep) -> 
         raise
 
 
-def _row(journal: Journal, number: int) -> BatchRow:
-    return next(row for row in journal.batches(open_only=True) if row.id == number)
+def noted(journal: Journal, number: int) -> BatchRow:
+    """Return a batch as the journal has it now."""
+    return next(row for row in journal.batches() if row.id == number)
 
 
 def _tag(number: int, sha256: str) -> str:

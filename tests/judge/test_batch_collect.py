@@ -36,7 +36,7 @@ def journal(tmp_path: Path, server: BatchDouble) -> Iterator[Journal]:
 
 
 def _collect(journal: Journal, server: BatchDouble, **options: object) -> CollectOutcome:
-    return collect(journal, server.client(), parse, **options)  # type: ignore[arg-type]
+    return collect(journal, server.client(), parse=parse, **options)  # type: ignore[arg-type]
 
 
 def _waiting(journal: Journal) -> list[int]:
@@ -176,9 +176,9 @@ def test_an_interrupted_collect_goes_on_and_stores_nothing_twice(
         return parse(request, body)  # type: ignore[arg-type]
 
     with pytest.raises(KeyboardInterrupt):
-        collect(journal, server.client(), dying)
+        collect(journal, server.client(), parse=dying)
     assert len(values(journal)) == 2
-    outcome = collect(journal, server.client(), dying)
+    outcome = collect(journal, server.client(), parse=dying)
     assert values(journal) == {key(number): float(number) for number in range(4)}
     assert outcome.rows == RowCounts(stored=2, failed=1)
     assert parsed == [key(0), key(1), key(2), key(2), key(3)]
@@ -243,3 +243,18 @@ def test_two_batches_are_not_mixed(tmp_path: Path, server: BatchDouble) -> None:
         outcome = _collect(journal, server)
         assert outcome.rows == RowCounts(stored=2, unknown=2)
         assert sorted(values(journal)) == [key(0), key(1)]
+
+
+def test_a_key_that_the_server_repeats_is_not_kept(tmp_path: Path, server: BatchDouble) -> None:
+    secret = "sk-proj-0123456789abcdef"
+    client = server.client().with_options(api_key=secret)
+    path = planned(tmp_path / "k.sqlite", requests(2))
+    with Journal.open(path, write=True) as journal:
+        submit(journal, client)
+        rows = [batch_double.answered(key(0), f"no {secret}")]
+        server.finish("batch_1", rows, [refused(key(1), 401, f"bad key {secret}")])
+        collect(journal, client)
+        (row,) = journal.replies()
+        assert row.reply is not None
+        assert "no [API key]" in row.reply.raw
+        assert journal.verdicts([key(1)])[key(1)].error == "HTTP 401: bad key [API key]"

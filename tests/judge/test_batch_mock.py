@@ -1,14 +1,12 @@
 """The Batch path end to end, against the stand-in judge over HTTP."""
 
-import json
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ from margintool.judge.batch_collect import CollectOutcome, collect
 from margintool.judge.batch_status import cancel, status
 from margintool.judge.batch_submit import submit
 from margintool.judge.client import Secret
-from margintool.judge.item import Dialect, Item, Request, Verdict
+from margintool.judge.item import Dialect, Item
 from margintool.judge.journal import Journal
 from margintool.judge.prompts import load_wording
 from mmpo_core.errors import InputError, Unfinished
@@ -26,11 +24,6 @@ from tests.judge.conftest import MockJudge
 
 StartMock = Callable[..., MockJudge]
 KEY = Secret("sk-test-0123456789abcdef")
-
-
-def _parse(request: Request, body: Mapping[str, Any]) -> Verdict:
-    said = json.loads(body["choices"][0]["message"]["content"])
-    return Verdict(float(said["rating"]), "json", rationale=said["rationale"])
 
 
 @contextmanager
@@ -57,7 +50,7 @@ def _collect_all(journal: Journal, mock: MockJudge) -> list[CollectOutcome]:
     outcomes = []
     with open_batch_client(mock.url, KEY, retries=0) as client:
         while journal.batches(open_only=True):
-            outcomes.append(collect(journal, client, _parse))
+            outcomes.append(collect(journal, client))
     return outcomes
 
 

@@ -64,7 +64,7 @@ def test_status_of_batches_that_this_server_cannot_tell_of(
         journal.update_batch(1, served_by="http://elsewhere/v1")
         del server.batches["batch_2"]
         journal.update_batch(3, batch_id=None, state="uploaded")
-        collect(journal, server.client(), parse, abandon=[4])
+        collect(journal, server.client(), parse=parse, abandon=[4])
         collected = journal.batches(open_only=True)
         assert [row.id for row in collected] == [1, 2, 3]
         journal.update_batch(3, batch_id=None, state="uploaded")
