@@ -129,11 +129,8 @@ def _no_layout(
     ranked = sorted(candidates, key=lambda layout: _share_missing(layout, columns))
     lines = [f"the columns fit no layout of source {source}. {_columns_there(columns)}"]
     lines += [f"  {layout.name} misses {', '.join(missing(layout, columns))}" for layout in ranked]
-    tried = {layout.name for layout in candidates}
-    for other in LAYOUTS.values():
-        readers = other.sources or others
-        if readers and other.name not in tried and not missing(other, columns):
-            lines.append(f"They fit layout {other.name}, read with --source {readers[0]}.")
+    if other := _other_layout({layout.name for layout in candidates}, columns, others):
+        lines.append(other)
     if ranked:
         lines.append(
             "Map your columns onto a layout's with --map, for example "
@@ -141,6 +138,20 @@ def _no_layout(
             f"`margintool layouts` describes all.{_hints(ranked[0], columns)}"
         )
     return "\n".join(lines)
+
+
+def _other_layout(tried: set[str], columns: pa.Schema, others: Sequence[str]) -> str | None:
+    """Name the layout that fits best of those that only another source reads, and the source."""
+    fitting = [
+        layout
+        for layout in LAYOUTS.values()
+        if layout.name not in tried and (layout.sources or others) and not missing(layout, columns)
+    ]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda layout: _rank(layout, columns))
+    source = (*best.sources, *others)[0]
+    return f"They fit layout {best.name}, read with --source {source}."
 
 
 def _share_missing(layout: Layout, columns: pa.Schema) -> float:

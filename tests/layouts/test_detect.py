@@ -21,6 +21,8 @@ HUB = {
     "instruction output score": "ratings_long",
     "prompt response_a response_b rating_a rating_b": "ratings_pair",
     "prompt chosen rejected score_chosen score_rejected messages": "ultrafeedback_binarized",
+    "prompt answer_1 answer_2 score_1 score_2 model_1 model_2": "judgments",
+    "prompt response_1 response_2 score_1 score_2": "ratings_pair",
     "source prompt chosen chosen-rating rejected rejected-rating": "argilla_ultrafeedback",
     "source instruction chosen_response rejected_response chosen_avg_rating rejected_avg_rating": (
         "argilla_ultrafeedback"
@@ -88,6 +90,58 @@ def test_error_lists_every_candidate_and_what_to_do():
 def test_error_names_the_source_whose_layout_fits():
     with pytest.raises(InputError, match="They fit layout shp, read with --source shp"):
         detect(columns("history human_ref_A human_ref_B score_A score_B"), "ratings")
+
+
+@pytest.mark.parametrize("names", ["prompt chosen rejected", "id chosen rejected"])
+@pytest.mark.parametrize("source", ["shp", "ratings"])
+def test_error_names_a_source_that_needs_no_scores(names, source):
+    layout = "pairs" if "prompt" in names else "hh"
+    with pytest.raises(InputError) as error:
+        detect(columns(names), source, others=["gpt4"])
+    fit = [line for line in str(error.value).splitlines() if line.startswith("They fit")]
+    assert fit == [f"They fit layout {layout}, read with --source gpt4."]
+
+
+WITHOUT_SCORES = {
+    "prompt chosen rejected": "pairs",
+    "instruction input chosen_response rejected_response": "pairs",
+    "chosen rejected": "hh",
+    "question responses": "responses",
+    "prompt response model": "ratings_long",
+    "instruction input output": "ratings_long",
+    "question response_1 response_2": "ratings_pair",
+    "instruction response1 response2": "ratings_pair",
+    "prompt answer_1 answer_2 judge": "judgments",
+    "prompt answer_1 answer_2 score_1 score_2": "judgments",
+    "history human_ref_A human_ref_B": "shp",
+    "context response1 response2": "helpsteer3",
+    **HUB,
+}
+
+
+@pytest.mark.parametrize(("names", "layout"), WITHOUT_SCORES.items())
+def test_a_source_that_needs_no_scores_takes_the_layout_that_tells_most(names, layout):
+    """All columns of scores, some, or none: what is there counts."""
+    assert detect(columns(names), "any", needs_scores=False).name == layout
+
+
+def test_error_of_a_source_that_needs_no_scores_does_not_ask_for_them():
+    with pytest.raises(InputError) as error:
+        detect(columns("promt answer"), "any", needs_scores=False)
+    lines = str(error.value).splitlines()
+    assert "the columns fit no layout of source any. Found: promt, answer." in lines
+    assert "  ratings_long misses 'prompt'" in lines
+    assert "  shp misses 'history', 'human_ref_A', 'human_ref_B'" in lines
+    assert "--map prompt=COLUMN;" in lines[-1]
+    assert "did you mean column 'promt'?" in lines[-1]
+
+
+def test_require_of_a_source_that_needs_no_scores():
+    require(LAYOUTS["ratings_long"], columns("prompt response"), scores=False)
+    with pytest.raises(InputError, match=r"misses 'response'.*--map response=COLUMN"):
+        require(LAYOUTS["ratings_long"], columns("prompt"), scores=False)
+    with pytest.raises(InputError, match="misses 'votes_a' and 'votes_b' or 2 of 'annotator"):
+        require(LAYOUTS["votes_pair"], columns("prompt response_a response_b"), scores=False)
 
 
 def test_require_checks_a_layout_given_by_name():

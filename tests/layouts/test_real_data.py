@@ -10,6 +10,7 @@ import pytest
 from margintool.layouts import LAYOUTS, apply_map, detect, parse_map
 from margintool.numbers import to_numbers
 from margintool.storage import open_input
+from tests.layouts.qlora import joined_judgments
 
 pytestmark = pytest.mark.real_data
 
@@ -110,14 +111,75 @@ def test_just_eval_has_43_ratings_that_are_not_numbers(real_data):
     assert Counter(r for why in found for r in why.to_pylist() if r) == {"not_a_number": 43}
 
 
-def test_hh_conversations_end_with_the_user(real_data):
-    """No scores in this file; its prompts are real conversations of up to several turns."""
-    table = read(real_data / "pairs/hh_helpful_clean.jsonl.gz")
-    rated = table.append_column("score_chosen", pa.nulls(1137)).append_column(
-        "score_rejected", pa.nulls(1137)
-    )
-    pairs = LAYOUTS["ultrafeedback_binarized"].convert(rated)
+def test_hh_pairs_with_prompts_of_messages(real_data):
+    """13 rows have equal answers. Prompts hold 3057 user turns, 1137 of them last, and 1919 more."""
+    path = real_data / "pairs/hh_helpful_clean.jsonl.gz"
+    table = read(path)
+    layout = detect(table.schema, "any", needs_scores=False)
+    assert layout.name == "pairs"
+    pairs = layout.convert(table)
     assert pairs.num_rows == 1137
-    lengths = pc.list_value_length(pairs.column("history"))
-    assert pc.sum(lengths).as_py() == 3057 + 1919 - 1137
-    assert set(reasons(pairs)) <= {"identical_responses", "empty_response"}
+    assert reasons(pairs) == {"identical_responses": 13}
+    equal = pc.sum(pc.equal(table.column("chosen"), table.column("rejected"))).as_py()
+    assert equal == 13
+    assert pc.sum(pc.list_value_length(pairs.column("history"))).as_py() == 3057 + 1919 - 1137
+    assert set(pairs.column("preferred").to_pylist()) == {1}
+    assert pairs.column("response_a").to_pylist() == table.column("chosen").to_pylist()
+
+
+def test_hh_pairs_written_as_transcripts_are_read_alike(real_data):
+    """The file's own rows, put back into the form in which hh-rlhf has them."""
+    rows = read(real_data / "pairs/hh_helpful_clean.jsonl.gz").to_pylist()
+    names = {"user": "Human", "assistant": "Assistant"}
+
+    def transcript(row: dict, answer: str) -> str:
+        turns = [*row["prompt"], {"role": "assistant", "content": row[answer]}]
+        return "".join(f"\n\n{names[turn['role']]}: {turn['content']}" for turn in turns)
+
+    table = pa.table({side: [transcript(r, side) for r in rows] for side in ("chosen", "rejected")})
+    found = LAYOUTS["hh"].convert(table)
+    assert reasons(found) == {"identical_responses": 13}
+    trimmed = [[turn["content"].strip() for turn in row["prompt"]] for row in rows]
+    assert found.column("prompt").to_pylist() == [turns[-1] for turns in trimmed]
+    history = found.column("history").to_pylist()
+    assert [[turn["content"] for turn in turns] for turns in history] == [t[:-1] for t in trimmed]
+    assert found.column("response_b").to_pylist() == [row["rejected"].strip() for row in rows]
+
+
+def test_qlora_verdicts_in_both_orders(real_data):
+    """160 verdicts are on a model whose answers are not there; 60 scores are -1, a failure."""
+    table = pa.Table.from_pylist(joined_judgments(real_data))
+    layout = detect(table.schema, "ratings")
+    assert (layout.name, layout.both_orders) == ("judgments", True)
+    pairs = layout.convert(table)
+    assert pairs.num_rows == 5760
+    assert reasons(pairs) == {"empty_response": 160}
+    assert Counter(pairs.column("score_a").to_pylist())[-1.0] == 60
+    good = pairs.filter(pc.is_null(pairs.column("reason"))).to_pylist()
+    seen = {(p["prompt"], p["response_a"], p["response_b"]) for p in good}
+    assert all((prompt, second, first) in seen for prompt, first, second in seen)
+
+
+def test_arena_answers_are_read_without_their_ratings(real_data):
+    table = read(real_data / "ratings/arena_bench_long.jsonl.gz").drop_columns(["rating"])
+    layout = detect(table.schema, "any", needs_scores=False)
+    assert layout.name == "ratings_long"
+    responses = layout.convert(table)
+    assert responses.column("rating").null_count == 3900
+    assert reasons(responses) == {"empty_response": 1}
+
+
+def test_arena_answers_in_a_list_are_the_same_rows(real_data):
+    """The nested file's completions as lists of texts and models."""
+    nested = read(real_data / "ratings/arena_bench_ultrafeedback_layout.jsonl.gz")
+    rows = [
+        {
+            "prompt": row["instruction"],
+            "responses": [one["response"] for one in row["completions"]],
+            "models": [one["model"] for one in row["completions"]],
+        }
+        for row in nested.to_pylist()
+    ]
+    columns = ["row", "prompt", "history", "response", "model", "reason"]
+    found = LAYOUTS["responses"].convert(pa.Table.from_pylist(rows)).select(columns)
+    assert found == LAYOUTS["ultrafeedback"].convert(nested).select(columns)

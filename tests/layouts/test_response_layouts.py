@@ -111,6 +111,12 @@ def test_ultrafeedback_critique_of_1_stored_as_10(convert, overall, changed, con
     assert row["reason"] == ("score_conflict" if conflict else None)
 
 
+def test_ultrafeedback_an_empty_answer_with_a_conflict_is_rejected_as_empty(convert):
+    """A source that needs no scores passes over the conflict, and must not pass over the text."""
+    row = one(convert, response="", overall_score=10.0, annotations=four("1"))
+    assert row["reason"] == "empty_response"
+
+
 def test_ultrafeedback_conflict_shows_the_values(convert):
     annotations = {"honesty": aspect("1"), "helpfulness": aspect("2"), "truthfulness": aspect("2")}
     row = one(convert, overall_score=10.0, annotations=annotations)
