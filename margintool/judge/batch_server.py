@@ -113,7 +113,6 @@ def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> bool:
 
     for left in reversed(range(DOWNLOAD_TRIES)):
         into.seek(0)
-        into.truncate()
         try:
             with client.files.with_streaming_response.content(file_id) as response:
                 for piece in response.iter_bytes():
