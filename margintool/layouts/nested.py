@@ -24,11 +24,13 @@ class Items:
     Attributes:
         row: (items,) the row of each; a row without any has one item, which is null.
         item: (items,) the items.
+        not_text: (items,) storage's mark of items that were not text; None if it marked none.
         problems: the problems of the items: so far, for each, that of its row.
     """
 
     row: npt.NDArray[np.int64]
     item: pa.Array
+    not_text: pa.Array | None
     problems: Problems
 
     def spread(self, column: Column) -> pa.Array:
@@ -48,19 +50,20 @@ def read_items(
         fits: whether a type is that of such lists.
         what: what the column must be, in words: `a list of objects`.
     """
-    lists = as_array(raw.column(name))
+    lists, marks = as_array(raw.column(name)), raw.marked_items(name)
     if not fits(lists.type):
-        lists = _only_empty(lists, problems, name, what)
+        lists, marks = _only_empty(lists, problems, name, what), None
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     problems.mark(lengths == 0, f"no_{name}", f"{name} is empty")
-    item = lists.flatten()
+    item, not_text = lists.flatten(), None if marks is None else as_array(marks).flatten()
     row = np.repeat(np.arange(raw.rows), np.maximum(lengths, 1))
     if not (lengths > 0).all():
         nothing = (lengths == 0)[row]
-        item = item.take(pa.array(np.cumsum(~nothing) - 1, mask=nothing))
+        place = pa.array(np.cumsum(~nothing) - 1, mask=nothing)
+        item, not_text = item.take(place), None if not_text is None else not_text.take(place)
     own = Problems(len(row))
     own.reason, own.detail = (x.take(pa.array(row)) for x in (problems.reason, problems.detail))
-    return Items(row, item, own)
+    return Items(row, item, not_text, own)
 
 
 def _only_empty(values: pa.Array, problems: Problems, name: str, what: str) -> pa.Array:

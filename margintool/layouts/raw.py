@@ -51,7 +51,18 @@ class Raw:
 
     def marked_not_text(self, column: str) -> pa.ChunkedArray | None:
         """Return storage's mask of values that were not text, or None if it marked none here."""
-        companion = self.name(column) + NOT_TEXT
-        if companion not in self._table.column_names:
+        marked = self._companion(column)
+        if marked is None or not pa.types.is_boolean(marked.type):
             return None
-        return pc.fill_null(self._table.column(companion), False)
+        return pc.fill_null(marked, False)
+
+    def marked_items(self, column: str) -> pa.ChunkedArray | None:
+        """Return the same mask for a column of lists: lists as long, or None."""
+        marked = self._companion(column)
+        if marked is None or not pa.types.is_list(marked.type):
+            return None
+        return marked if pa.types.is_boolean(marked.type.value_type) else None
+
+    def _companion(self, column: str) -> pa.ChunkedArray | None:
+        name = self.name(column) + NOT_TEXT
+        return self._table.column(name) if name in self._table.column_names else None

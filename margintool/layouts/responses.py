@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from margintool.canonical import NOT_TEXT
 from margintool.layouts.base import Layout
 from margintool.layouts.messages import is_list
 from margintool.layouts.nested import Items, read_items
@@ -33,12 +34,14 @@ def convert(table: pa.Table) -> pa.Table:
     raw, by_row = Raw(table, ALIASES), Problems(table.num_rows)
     prompt = read_prompt(raw, by_row)
     found = read_items(raw, by_row, "responses", is_list, "a list of answers")
-    answers = Raw(pa.table({"response": _one_message(found.item)}))
+    answers = {"response": _one_message(found.item)}
+    if found.not_text is not None:
+        answers["response" + NOT_TEXT] = found.not_text
     columns = {
         "row": pa.array(found.row),
         "prompt": found.spread(prompt.text),
         "history": found.spread(prompt.history()),
-        "response": read_answer(answers, found.problems, "response"),
+        "response": read_answer(Raw(pa.table(answers)), found.problems, "response"),
         "model": _models(raw, found),
         "rating": pa.nulls(len(found.row)),
     }

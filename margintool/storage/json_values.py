@@ -25,7 +25,8 @@ def table_of(records: Sequence[Record], columns: Sequence[str] | None = None) ->
     inside one row's list; json_kinds.py keeps lists, objects and other values apart), it becomes
     a string column: text as it is, any other value as its JSON text. A boolean column named
     `{name}__not_text` beside it is true where the JSON value was neither a string nor null.
-    Fields of structs follow the same rule. Text that no UTF-8 can hold (half a surrogate pair) is
+    Fields of structs follow the same rule, and items of lists, whose companion is a list of
+    booleans. Text that no UTF-8 can hold (half a surrogate pair) is
     kept as its JSON text and counts as not text. Integers beyond 64 bits make a float64 column,
     as in pyarrow's reader; beyond float64 they are infinite.
 
@@ -70,7 +71,7 @@ def _column(values: list[Any]) -> tuple[pa.Array, pa.Array | None]:
         if kinds <= {int, float}:
             return _numbers(values, kinds), None
         if kinds == {list}:
-            return _lists(values), None
+            return _lists(values)
         if kinds == {dict}:
             return _structs(values), None
     except UnicodeEncodeError:
@@ -95,13 +96,17 @@ def _float(value: int | float) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _lists(values: list[Any]) -> pa.Array:
-    items, _ = _column(list(chain.from_iterable(v for v in values if v is not None)))
+def _lists(values: list[Any]) -> tuple[pa.Array, pa.Array | None]:
+    items, not_text = _column(list(chain.from_iterable(v for v in values if v is not None)))
     offsets = [0]
     for value in values:
         offsets.append(offsets[-1] + (len(value) if value is not None else 0))
     missing = pa.array([value is None for value in values])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items, mask=missing)
+
+    def lists(inner: pa.Array) -> pa.Array:
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner, mask=missing)
+
+    return lists(items), None if not_text is None else lists(not_text)
 
 
 def _structs(values: list[Any]) -> pa.Array:

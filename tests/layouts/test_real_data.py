@@ -112,7 +112,7 @@ def test_just_eval_has_43_ratings_that_are_not_numbers(real_data):
 
 
 def test_hh_pairs_with_prompts_of_messages(real_data):
-    """13 rows have equal answers. Prompts hold 3057 user turns, 1137 of them last, and 1919 more."""
+    """13 rows have equal answers. Prompts hold 3057 user and 1919 assistant turns."""
     path = real_data / "pairs/hh_helpful_clean.jsonl.gz"
     table = read(path)
     layout = detect(table.schema, "any", needs_scores=False)

@@ -1,9 +1,13 @@
 """`responses`: lists of answers in each form, and lists that cannot be used."""
 
+import json
+
 import pyarrow as pa
 import pytest
 
+from margintool.canonical_stream import canonical_batches, wanted_of
 from margintool.layouts import LAYOUTS
+from margintool.storage import open_input
 from tests.layouts.conftest import assistant, user
 
 
@@ -78,3 +82,18 @@ def test_two_rows_of_one_prompt_are_one_group():
 def test_a_slice_of_lists():
     table = pa.table({"prompt": ["x", "p"], "responses": [["skipped"], ["a"]]}).slice(1)
     assert LAYOUTS["responses"].convert(table).column("response").to_pylist() == ["a"]
+
+
+def test_items_of_a_file_that_are_not_text(tmp_path):
+    """A number or a message among texts is no text, in whatever rows its block has."""
+    rows = [["a", 5, "c"], [], ["x", assistant("y")], ["5", True], None, [6]]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "p", "responses": r}) + "\n" for r in rows))
+    layout = LAYOUTS["responses"]
+    (batch,) = canonical_batches(layout, {}, open_input(path).batches(wanted_of(layout, {})))
+    found = batch.table.to_pylist()
+    assert [(r["row"], r["reason"]) for r in found] == [
+        (0, None), (0, "not_text"), (0, None), (1, "no_responses"), (2, None), (2, "not_text"),
+        (3, None), (3, "not_text"), (4, "no_responses"), (5, "not_text"),
+    ]  # fmt: skip
+    assert found[5]["detail"].startswith('response is {"role": "assistant"')
