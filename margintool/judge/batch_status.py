@@ -44,9 +44,7 @@ def status(journal: Journal, client: "OpenAI") -> list[BatchStatus]:
     return [_now(row, client) for row in journal.batches()]
 
 
-def cancel(
-    journal: Journal, client: "OpenAI", numbers: Collection[int] | None = None
-) -> list[BatchStatus]:
+def cancel(journal: Journal, client: "OpenAI", numbers: Collection[int] = ()) -> list[BatchStatus]:
     """Ask the server to cancel batches that are still running; return those.
 
     What is answered until then is kept: `collect` takes it when the batch is cancelled.
@@ -54,13 +52,15 @@ def cancel(
     Args:
         journal: may be open for reading only.
         client: of the server that has the batches.
-        numbers: the batches' numbers in the journal; all open ones if not given.
+        numbers: the batches' numbers in the journal; all open ones where none is
+            given.
 
     Raises:
         InputError: if a number is not that of an open batch.
         openai.OpenAIError: the server cannot be reached or refuses.
     """
-    chosen = [_now(row, client) for row in open_batches(journal, numbers)]
+    named = open_batches(journal, numbers) if numbers else journal.batches(open_only=True)
+    chosen = [_now(row, client) for row in named]
     return [
         _told(found.row, client.batches.cancel(found.row.batch_id), client)
         for found in chosen
@@ -68,18 +68,18 @@ def cancel(
     ]
 
 
-def open_batches(journal: Journal, numbers: Collection[int] | None) -> list[BatchRow]:
-    """Return the open batches of these numbers, or all open ones for None.
+def open_batches(journal: Journal, numbers: Collection[int]) -> list[BatchRow]:
+    """Return the open batches of these numbers.
 
     Raises:
         InputError: if a number is not that of an open batch.
     """
     rows = {row.id: row for row in journal.batches(open_only=True)}
-    wrong = sorted(set(numbers or ()) - set(rows))
+    wrong = sorted(set(numbers) - set(rows))
     if wrong:
         known = ", ".join(map(str, rows)) or "none"
         raise InputError(f"{journal.path}: no open batch {wrong[0]}. Open batches: {known}")
-    return [row for row in rows.values() if numbers is None or row.id in numbers]
+    return [row for row in rows.values() if row.id in numbers]
 
 
 def _now(row: BatchRow, client: "OpenAI") -> BatchStatus:

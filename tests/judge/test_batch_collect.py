@@ -215,6 +215,15 @@ def test_only_an_open_batch_can_be_abandoned(journal: Journal, server: BatchDoub
         _collect(journal, server, abandon=[7])
 
 
+def test_only_the_named_batch_is_abandoned(tmp_path: Path, server: BatchDouble) -> None:
+    with Journal.open(planned(tmp_path / "a.sqlite", requests(4)), write=True) as journal:
+        submit(journal, server.client(), max_requests=2)
+        outcome = _collect(journal, server, abandon=[2])
+        assert [row.id for row in outcome.abandoned] == [2]
+        assert [row.id for row in journal.batches(open_only=True)] == [1]
+        assert _waiting(journal) == [2, 3]
+
+
 def test_a_batch_of_another_server_is_left_alone(journal: Journal, server: BatchDouble) -> None:
     journal.update_batch(1, served_by="http://elsewhere/v1")
     outcome = _collect(journal, server)
