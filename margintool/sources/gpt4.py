@@ -66,7 +66,10 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
         detail=detail,
         extra=pa.table({**_given(pairs), **_columns(judged, usable)}),
         evidence=Evidence(
-            judged.by_judge_a - judged.by_judge_b, judged.gap_first, judged.gap_second
+            judged.by_judge_a - judged.by_judge_b,
+            judged.gap_first,
+            judged.gap_second,
+            judged.read_from,
         ),
     )
 
