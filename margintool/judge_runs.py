@@ -98,7 +98,6 @@ def collect_batches(
     from margintool.judge.batch_client import open_batch_client
     from margintool.judge.batch_collect import collect
     from margintool.judge.client import api_key
-    from margintool.judge.parse import read_verdict
 
     _must_exist(options.journal)
     key = api_key(options.api_key_file, options.base_url)
@@ -107,7 +106,7 @@ def collect_batches(
         Journal.open(options.journal, write=True) as journal,
         open_batch_client(options.base_url, key, retries=options.retries) as client,
     ):
-        outcome = collect(journal, client, read_verdict, abandon=abandon, progress=progress)
+        outcome = collect(journal, client, abandon=abandon, progress=progress)
         return outcome, journal.counts()
 
 
@@ -126,7 +125,7 @@ def cancel_batches(options: JournalOptions, numbers: Collection[int]) -> list[Ba
         Journal.open(options.journal, write=False) as journal,
         open_batch_client(options.base_url, key, retries=options.retries) as client,
     ):
-        return cancel(journal, client, numbers or None)
+        return cancel(journal, client, numbers)
 
 
 def journal_status(options: JournalOptions) -> tuple[Counts, list[BatchStatus]]:

@@ -87,7 +87,8 @@ def comparisons(verdicts: Verdicts, items: Sequence[Item]) -> Comparisons:
     won = mean(np.maximum(gap, 0), axis=2)
     lost = mean(np.maximum(-gap, 0), axis=2)
     reason, detail = _reasons(found)
-    half = np.isnan(by_order).any(axis=2).all(axis=1) & (found.read > 0)
+    lacking = np.asarray(np.isnan(by_order).any(axis=2))  # (N, J)
+    half = np.logical_and.reduce(lacking, axis=1) & (found.read > 0)
     for row in np.flatnonzero(half).tolist():
         reason[row] = ONE_ORDER
         detail[row] = f"{REASONS[ONE_ORDER]}; the other: {found.problem(row)[1]}"
@@ -108,7 +109,8 @@ def mean(values: Floats, axis: int) -> Floats:
     there = ~np.isnan(values)
     number = there.sum(axis=axis)
     total = np.where(there, values, 0.0).sum(axis=axis)
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    none = np.full(total.shape, np.nan)
+    return np.asarray(np.divide(total, number, out=none, where=number > 0), np.float64)
 
 
 def side_means(by_judge_a: Floats, by_judge_b: Floats) -> tuple[Floats, Floats]:

@@ -151,7 +151,7 @@ def _compared(pairs: pa.Table, settings: Settings) -> _Judged:
         found.read_from,
         found.reason,
         found.detail,
-        (found.gap_first * found.gap_second < 0).any(axis=1),
+        np.logical_or.reduce(found.gap_first * found.gap_second < 0, axis=1),
     )
 
 
@@ -219,7 +219,7 @@ def _spread_words(usable: Mask, *columns: Sequence[str | None]) -> Reasons:
         words = np.full(len(usable), None, dtype=object)
         words[usable] = np.array(column, dtype=object)
         spread.append(pa.array(words, pa.string()))
-    return tuple(spread)  # type: ignore[return-value]
+    return tuple(spread)
 
 
 def _joined(*kinds: str | None) -> str | None:
