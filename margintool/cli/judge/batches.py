@@ -1,5 +1,6 @@
 """`margintool judge submit|collect|cancel`: the Batch API. The work is in judge_runs.py."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -30,8 +31,9 @@ Numbers = Annotated[
 
 
 def _submit(given: Given) -> None:
-    from margintool.cli.judge.printing import print_estimate, print_submitted
+    from margintool.cli.judge.printing import print_estimate
     from margintool.cli.progress import progress_bar
+    from margintool.judge.batch_words import submitted
     from margintool.judge_runs import submit_batches
     from margintool.judging import estimated
 
@@ -41,12 +43,13 @@ def _submit(given: Given) -> None:
             print_estimate(estimated(options, batch=True))
             return
         outcome = submit_batches(options, progress)
-    print_submitted(outcome)
+    _echo(submitted(outcome))
 
 
 def _collect(given: Given) -> None:
-    from margintool.cli.judge.printing import print_collected
+    from margintool.cli.judge.printing import print_counts
     from margintool.cli.progress import progress_bar
+    from margintool.judge.batch_words import collected
     from margintool.judge_runs import collect_batches
 
     abandon = given.pop("abandon", ())
@@ -54,15 +57,22 @@ def _collect(given: Given) -> None:
         outcome, counts = collect_batches(
             JournalOptions(**given), abandon=abandon, progress=progress
         )
-    print_collected(outcome, counts)
+    _echo(collected(outcome))
+    print_counts(counts)
 
 
 def _cancel(given: Given) -> None:
-    from margintool.cli.judge.printing import print_batches
+    from margintool.judge.batch_words import told
     from margintool.judge_runs import cancel_batches
 
     numbers = given.pop("batch", ())
-    print_batches(cancel_batches(JournalOptions(**given), numbers))
+    cancelled = cancel_batches(JournalOptions(**given), numbers)
+    _echo([told(batch) for batch in cancelled] or ["nothing to cancel: no batch is running"])
+
+
+def _echo(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 submit_command = command_from(

@@ -18,12 +18,14 @@ Journal = Annotated[Path, typer.Argument(help="The journal (SQLite).")]
 
 
 def _status(given: Given) -> None:
-    from margintool.cli.judge.printing import print_batches, print_counts
+    from margintool.cli.judge.printing import print_counts
+    from margintool.judge.batch_words import told
     from margintool.judge_runs import journal_status
 
     counts, batches = journal_status(JournalOptions(**given))
     print_counts(counts)
-    print_batches(batches)
+    for batch in batches:
+        typer.echo(told(batch))
 
 
 status_command = command_from(JournalOptions, _status, help=STATUS, positional=("journal",))

@@ -1,6 +1,6 @@
 """How the outcomes of the `judge` commands look in the terminal."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import typer
@@ -8,9 +8,6 @@ import typer
 from margintool.cli.summary import print_rows
 
 if TYPE_CHECKING:
-    from margintool.judge.batch_collect import CollectOutcome
-    from margintool.judge.batch_status import BatchStatus
-    from margintool.judge.batch_submit import SubmitOutcome
     from margintool.judge.estimate import Estimate
     from margintool.judge.journal import Counts
     from margintool.judge.run_records import RunOutcome
@@ -38,48 +35,6 @@ def print_counts(counts: "Counts") -> None:
         for model, of_model in counts.by_model.items():
             rows += [("", ""), (model, ""), *_counts(of_model)]
     print_rows(rows)
-
-
-def print_batches(batches: Iterable["BatchStatus"]) -> None:
-    """Print batches, a line each."""
-    for one in batches:
-        done = "" if one.answered is None else f", {one.answered:,} answered, {one.failed:,} failed"
-        name = one.row.batch_id or "not created yet"
-        typer.echo(f"batch {one.row.id} ({name}): {one.state}, {one.row.requests:,} requests{done}")
-        if one.errors:
-            typer.echo(f"  {one.errors}")
-
-
-def print_submitted(outcome: "SubmitOutcome") -> None:
-    """Print the batches that are with the server now."""
-    for row in outcome.batches:
-        typer.echo(f"batch {row.id} ({row.batch_id}): {row.requests:,} requests to {row.model}")
-    if not outcome.batches:
-        typer.echo("nothing to submit: no question waits")
-    if outcome.recovered:
-        typer.echo(f"{outcome.recovered:,} of them begun by an interrupted run")
-    if outcome.too_large:
-        typer.echo(f"{outcome.too_large:,} requests are larger than --max-bytes alone: left out")
-    for row in outcome.elsewhere:
-        typer.echo(f"batch {row.id} was begun for {row.served_by}: name it with --base-url")
-
-
-def print_collected(outcome: "CollectOutcome", counts: "Counts") -> None:
-    """Print what ended batches held and how far the journal is."""
-    for row in outcome.collected:
-        typer.echo(f"batch {row.id} ({row.batch_id}): {row.state}")
-    for row in outcome.running:
-        typer.echo(f"batch {row.id} ({row.batch_id}): still running")
-    for row in outcome.lost:
-        typer.echo(
-            f"batch {row.id} ({row.batch_id}): the server does not know it, or has its files no "
-            f"more. Another key or --base-url may find it; --abandon {row.id} gives it up",
-            err=True,
-        )
-    for row in outcome.elsewhere:
-        typer.echo(f"batch {row.id} was given to {row.served_by}: name it with --base-url")
-    found = [(name.replace("_", " "), f"{n:,}") for name, n in vars(outcome.rows).items() if n]
-    print_rows([*found, *_counts(counts)])
 
 
 def _outcome(outcome: "RunOutcome") -> Iterator[Row]:
