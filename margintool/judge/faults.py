@@ -55,11 +55,7 @@ def kind(error: Exception, call: Call) -> str:
     """Return the kind of a request's failure, in few words, to be counted."""
     if isinstance(error, openai.APIStatusError):
         return f"HTTP {error.status_code}"
-    if call.trouble is not None:
-        return "malformed reply"
-    if isinstance(_root(error), TimeoutError):
-        return "time-out"
-    return "connection" if isinstance(error, openai.APIConnectionError) else "not sent"
+    return call.trouble or "not sent"
 
 
 def said(error: Exception) -> str:
@@ -70,12 +66,6 @@ def said(error: Exception) -> str:
         return f"{error.status_code}: {_first_line(str(message or error.response.text))}"
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
     return _first_line(str(cause or error) or type(cause or error).__name__)
-
-
-def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _first_line(text: str) -> str:

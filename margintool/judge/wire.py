@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 import httpx2
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What OpenAI and its likes name an account that cannot pay, in `code` or `type`.
 UNPAID = frozenset({"insufficient_quota", "billing_not_active", "billing_hard_limit_reached"})
+
+Trouble = Literal["time-out", "connection", "malformed reply"]
 
 
 class HaltedError(OpenAIError):
@@ -55,14 +57,14 @@ class Call:
         tries: how often it was sent.
         unseen: tries without a readable reply or a refusal: the server may have been paid for.
         on_wire: whether a try is under way.
-        trouble: what was wrong with the last reply that could not be read.
+        trouble: the kind of fault that the last try met, where the server gave no status for it.
         answer: the reply, once it is here.
     """
 
     tries: int = 0
     unseen: int = 0
     on_wire: bool = False
-    trouble: str | None = None
+    trouble: Trouble | None = None
     answer: Answer | None = None
 
 
@@ -116,6 +118,7 @@ class WatchedHttp(DefaultAioHttpClient):
         call = _CALL.get()
         await self._watch.before(call)
         call.tries += 1
+        call.trouble = None
         if call.tries > 1:
             self._watch.on_contact()
         with _under_way(call):
@@ -134,12 +137,14 @@ class WatchedHttp(DefaultAioHttpClient):
             async with asyncio.timeout(self._watch.timeout):
                 return await super().send(request, **options)
         except TimeoutError as error:
+            call.trouble = "time-out"
             call.unseen += 1
             raise httpx2.ReadTimeout("no whole reply in time", request=request) from error
         except asyncio.CancelledError:
             call.unseen += 1
             raise
         except httpx2.TransportError as error:
+            call.trouble = "connection"
             if not refused(error):
                 call.unseen += 1
             elif not self._watch.reached:
@@ -153,7 +158,7 @@ class WatchedHttp(DefaultAioHttpClient):
             call.answer = Answer(raw, _completion(raw), seconds)
         except (ValueError, RecursionError) as error:
             call.unseen += 1
-            call.trouble = str(error)
+            call.trouble = "malformed reply"
             raise httpx2.RemoteProtocolError(
                 f"the reply is no chat completion: {error}", request=response.request
             ) from error
