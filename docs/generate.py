@@ -77,8 +77,7 @@ def margins_page() -> str:
             table(["name", "margin"], normalizers),
             "## Layouts (`--layout`)",
             "Detected from the columns; `--map prompt=COLUMN,...` names yours. Sources that need "
-            f"no scores ({', '.join(ANY_LAYOUT)}) read every layout, also where its columns of "
-            "scores are absent.",
+            f"no scores ({', '.join(ANY_LAYOUT)}) read every layout, and data without scores.",
             table(["layout", "source", "data", "required columns"], layouts) + "\n",
         ]
     )

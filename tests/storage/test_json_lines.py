@@ -46,6 +46,12 @@ def test_mixed_field_of_a_struct_is_marked_inside_the_struct() -> None:
     ]
 
 
+def test_mixed_items_of_lists_are_marked_by_lists_beside_them() -> None:
+    table = _parse('{"r":["x",5]}\n{"r":[]}\n{"r":null}\n{"r":[null,{"a":1}]}')
+    assert table["r"].to_pylist() == [["x", "5"], [], None, [None, '{"a": 1}']]
+    assert table["r__not_text"].to_pylist() == [[False, True], [], None, [False, True]]
+
+
 def test_companion_follows_its_column_when_columns_are_chosen() -> None:
     table = _parse('{"a":1,"r":"x"}\n{"a":2,"r":7}', "r")
     assert table.column_names == ["r", "r__not_text"]
