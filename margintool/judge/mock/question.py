@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
 
-from margintool.judge.fence import LABEL, strip_fenced, unfenced
+from margintool.judge.fence import LABEL, unfenced
 from margintool.judge.task import SCALES
 
 _OPENING = re.compile(rf"^<<<{LABEL} ([0-9a-f]{{16}})$", re.MULTILINE)
@@ -37,6 +37,7 @@ class Question:
             the same question in every journal.
         message: a hash of the model and the messages as sent.
         fenced: whether the messages have a fence.
+        length: characters in the messages.
     """
 
     mode: Asked
@@ -47,6 +48,7 @@ class Question:
     key: str
     message: str
     fenced: bool
+    length: int
 
 
 def read_question(body: Mapping[str, Any]) -> Question:
@@ -57,7 +59,7 @@ def read_question(body: Mapping[str, Any]) -> Question:
     blocks = dict(unfenced(whole, fence)) if fence else {}
     schema = _schema(body)
     if schema is None:
-        words = strip_fenced(whole, fence) if fence else whole
+        words = _outside(whole, fence) if fence else whole
         mode, aspects = _mode_in_words(blocks, words)
     else:
         words = json.dumps(schema)
@@ -72,6 +74,7 @@ def read_question(body: Mapping[str, Any]) -> Question:
         key=_hash(sent.replace(fence, "fence") if fence else sent),
         message=_hash(sent),
         fenced=fence is not None,
+        length=len(whole),
     )
 
 
@@ -95,6 +98,12 @@ def _fence(text: str) -> str | None:
     """Return the fence's digits. The first block opens before any text that others wrote."""
     found = _OPENING.search(text)
     return found.group(1) if found else None
+
+
+def _outside(text: str, fence: str) -> str:
+    """Return the text before the first block and after the last."""
+    before, _, blocks = text.partition(f" {fence}\n")
+    return before + blocks.rpartition(f" {fence}>>>")[2]
 
 
 def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:

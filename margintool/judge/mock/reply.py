@@ -174,7 +174,7 @@ def completion(
         # Servers without structured output have no field for a refusal: it is the reply.
         said, refusal = (None, refusal) if question.schema is not None else (refusal, None)
     shown = _logprobs(tokens, body.get("top_logprobs") or 0) if body.get("logprobs") else None
-    prompt = math.ceil(len(json.dumps(body["messages"])) / 4)
+    prompt = math.ceil(question.length / 4)
     return {
         "id": f"chatcmpl-mock-{next(_numbers)}",
         "object": "chat.completion",
