@@ -14,9 +14,7 @@ from hashlib import blake2b
 LABEL = r"[A-Z][A-Z0-9_]*(?: [A-Z0-9_]+)*"
 # A fence is half in front and half behind of dashes where a text itself holds it: see `fenced`.
 _HALF = 8
-_SEGMENT = re.compile(
-    rf"^<<<({LABEL}) ([0-9a-f]{{16}})\n(.*?)\n\1 \2>>>$", re.DOTALL | re.MULTILINE
-)
+_OPENING = re.compile(rf"<<<({LABEL}) ([0-9a-f]{{16}})\n")
 
 
 def fence_of(key: str, salt: str) -> str:
@@ -61,12 +59,24 @@ def unfenced(text: str, fence: str | None = None) -> list[tuple[str, str]]:
         text: a message that `fenced` segments were written into.
         fence: only segments with this fence; any fence if None.
     """
-    found = []
-    for label, own, content in _SEGMENT.findall(text):
+    found, at = [], 0
+    while opening := _OPENING.search(text, at):
+        (label, own), at = opening.groups(), opening.end()
+        closing = f"\n{label} {own}>>>"
+        end = text.find(closing, at)
+        if end < 0:
+            continue
         if fence is None or own == fence:
-            head, tail = own[:_HALF], own[_HALF:]
-            found.append((label, re.sub(rf"{head}-(-*){tail}", rf"{head}\g<1>{tail}", content)))
+            found.append((label, _undashed(text[at:end], own)))
+        at = end + len(closing)
     return found
+
+
+def _undashed(content: str, fence: str) -> str:
+    head, tail = fence[:_HALF], fence[_HALF:]
+    if head not in content:
+        return content
+    return re.sub(rf"{head}-(-*){tail}", rf"{head}\g<1>{tail}", content)
 
 
 def strip_fenced(reply: str, fence: str) -> str:
@@ -86,4 +96,4 @@ def strip_fenced(reply: str, fence: str) -> str:
 
 def blank(text: str) -> str:
     """Return blanks in the shape of `text`: as long, with the same line ends."""
-    return re.sub(r"[^\n]", " ", text)
+    return "\n".join(" " * len(line) for line in text.split("\n"))

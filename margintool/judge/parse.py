@@ -26,6 +26,7 @@ LEAST_QUOTE = 24
 _CODE_FENCE = re.compile(r"\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 # What some models think aloud before they answer; left open, the answer never came.
 _THINKING = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_DRESS = "*_`#>\"'"
 _SHOWN = 80
 
 
@@ -141,11 +142,11 @@ class _Reply:
     @cached_property
     def text(self) -> str:
         """The content with blanks over thinking, over fenced text and over whole answers."""
-        text = _THINKING.sub(lambda found: blank(found[0]), strip_fenced(self.content, self.fence))
+        text = strip_fenced(self.content, self.fence)
         for quoted in self.data:
-            if len(quoted) >= LEAST_QUOTE:
+            if len(quoted) >= LEAST_QUOTE and quoted in text:
                 text = text.replace(quoted, blank(quoted))
-        return text
+        return _THINKING.sub(lambda found: blank(found[0]), text)
 
     @cached_property
     def _folded_data(self) -> list[str]:
@@ -210,8 +211,11 @@ class _Reply:
 
 
 def _folded(text: str) -> str:
-    """Return a text without blanks and case, in which quotations are looked for."""
-    return "".join(text.split()).casefold()
+    """Return a text without blanks, dress and case, in which quotations are looked for."""
+    folded = "".join(text.split()).casefold()
+    for mark in _DRESS:
+        folded = folded.replace(mark, "")
+    return folded
 
 
 def _choice(completion: Any) -> Mapping[str, Any]:

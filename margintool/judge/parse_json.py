@@ -14,8 +14,8 @@ from margintool.judge.task import Task
 
 _OPENING = re.compile(r'\{\s*"')
 _BLANKS = re.compile(r"\s*")
-# strict=False: judges write line ends into strings as they are.
-_DECODER = json.JSONDecoder(strict=False)
+# Judges write line ends into strings as they are; and no number is too long for a float.
+_DECODER = json.JSONDecoder(strict=False, parse_int=float)
 
 
 class Member(NamedTuple):
@@ -119,6 +119,8 @@ def _single(text: str, found: JsonObject, task: Task) -> tuple[Readings, str | N
 def _pair(_: str, found: JsonObject, task: Task) -> tuple[Readings, str | None]:
     winner, strength = found.members.get("winner"), found.members.get("strength")
     if winner is None or not isinstance(winner.value, str):
+        return {}, None
+    if strength is None and not found.closed:  # it was still to come
         return {}, None
     words = winner.value
     if strength is not None and strength.value is not None:
