@@ -17,7 +17,11 @@ def score_command(options: Mapping[str, Any], out: str) -> str:
         out: name of the pair file.
     """
     words = ["margintool", "score"]
-    for field in dataclasses.fields(ScoreOptions):
+    # Required ones first: the source.
+    required_first = sorted(
+        dataclasses.fields(ScoreOptions), key=lambda field: field.default is not dataclasses.MISSING
+    )
+    for field in required_first:
         value = options.get(field.name)
         if field.name not in NOT_ABOUT_PAIRS and value is not None and value != field.default:
             words += _option(field.name, value)

@@ -156,8 +156,8 @@ def test_the_command_has_only_what_differs_from_the_defaults() -> None:
     }
     assert score_command(options, "x.parquet") == (
         "margintool score --source ratings --input 'a b.jsonl' --input c.jsonl "
-        "--map prompt=question --margin mean --pairing all --gamma 2.25 "
-        "--max-pairs-per-prompt 0 --out x.parquet"
+        "--map prompt=question --pairing all --max-pairs-per-prompt 0 --margin mean "
+        "--gamma 2.25 --out x.parquet"
     )
 
 
