@@ -226,6 +226,10 @@ class Journal(Tallies):
                 yield made
             last = page[-1][0]
 
+    def tasks(self) -> list[Task]:
+        """Return what is asked for anywhere in the journal, each once."""
+        return list(self._tasks().values())
+
     def _tasks(self) -> dict[int, Task]:
         found = self.rows("SELECT id, json FROM tasks")
         return {number: Task.from_json(task) for number, task in found}

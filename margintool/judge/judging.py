@@ -73,15 +73,21 @@ def make_judging(
     path = options.journal or journal
     if path is None:
         raise InputError("name the journal, as pairs.journal.sqlite")
+    wording = load_wording(
+        options.mode,
+        template=_path(options.template),
+        rubric=_path(options.rubric),
+        scale=scale,
+        aspects=aspects,
+    )
+    if options.reference is not None and not wording.uses("reference"):
+        raise InputError(
+            f"--reference {options.reference} would have no effect: {wording.name} does not use "
+            "'reference'"
+        )
     return Judging(
         options=options,
-        wording=load_wording(
-            options.mode,
-            template=_path(options.template),
-            rubric=_path(options.rubric),
-            scale=scale,
-            aspects=aspects,
-        ),
+        wording=wording,
         temperature=effective_temperature(options.temperature, options.samples),
         journal=Path(path),
     )

@@ -57,15 +57,18 @@ def reparse(
         progress: told of each reply.
 
     Raises:
-        InputError: if the journal cannot be read, or another process is writing it.
+        InputError: if the journal cannot be read, another process is writing it, or the pattern
+            cannot serve.
     """
     must_exist(Path(journal_path))
-    if read_verdict is None:
-        from margintool.judge import parse
+    from margintool.judge import parse
 
-        read_verdict = parse.read_verdict
+    read_verdict = read_verdict or parse.read_verdict
     read, changed, gained, lost = 0, 0, 0, 0
     with journal_lock(journal_path), Journal.open(journal_path, write=True) as journal:
+        if pattern is not None:
+            for task in journal.tasks():
+                parse.check_pattern(pattern, task)
         progress.start("reparse", journal.counts().answered)
         for rows in chunks(journal.replies(), CHUNK):
             found = [_again(row, read_verdict, pattern) for row in rows]

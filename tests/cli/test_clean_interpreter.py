@@ -13,7 +13,8 @@ SPY = """
 import json, sys
 from margintool.cli import run
 status = run(sys.argv[1:])
-heavy = [m for m in ("torch", "transformers", "datasets") if m in sys.modules]
+names = ("torch", "transformers", "datasets", "openai", "aiohttp", "jinja2", "tiktoken")
+heavy = [name for name in names if name in sys.modules]
 print(json.dumps({"status": status, "heavy": heavy}))
 """
 
@@ -29,9 +30,11 @@ def test_help_imports_nothing_heavy() -> None:
     assert spy("--help") == {"status": 0, "heavy": []}
 
 
-@pytest.mark.parametrize("command", ["score", "train", "inspect", "demo"])
+@pytest.mark.parametrize(
+    "command", ["score", "train", "inspect", "demo", "judge run", "judge submit", "judge status"]
+)
 def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
-    assert spy(command, "--help") == {"status": 0, "heavy": []}
+    assert spy(*command.split(), "--help") == {"status": 0, "heavy": []}
 
 
 def test_scoring_a_local_file_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 import margintool
 import mmpo_core
-from margintool.cli import COMMANDS, app
+from margintool.cli import COMMANDS, JUDGE_COMMANDS, app
 from tests.conftest import ROOT
 from tests.score.conftest import shp_row
 
@@ -28,9 +28,11 @@ def test_generated_pages_are_up_to_date() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", sorted([*COMMANDS, *(f"judge {n}" for n in JUDGE_COMMANDS)]))
 def test_every_command_has_help_an_example_and_described_options(name: str) -> None:
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    command: Any = get_command(app)
+    for word in name.split():
+        command = command.commands[word]
     assert f"Example: margintool {name}" in command.help
     assert all(getattr(parameter, "help", "") for parameter in command.params)
 

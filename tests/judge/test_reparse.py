@@ -122,3 +122,12 @@ def test_the_parser_is_the_projects_own_by_default(tmp_path: Path) -> None:
     assert first.value == 8.0
     assert second is not None
     assert second.reason == "judge_no_verdict"
+
+
+@pytest.mark.parametrize("pattern", ["(", "no group", "(two)(groups)"])
+def test_a_pattern_that_cannot_serve_is_refused_before_anything_changes(
+    path: Path, pattern: str
+) -> None:
+    with pytest.raises(InputError, match="--pattern"):
+        reparse(path, pattern)
+    assert values(path) == [7.0, None, 9.0, 5.0]

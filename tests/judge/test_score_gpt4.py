@@ -276,6 +276,15 @@ def test_max_cost_stops_cleanly_and_the_same_command_goes_on(
     assert len(pairs) == 5
 
 
+def test_a_reference_that_the_template_does_not_show_is_refused(
+    judged: Callable[..., Any], tmp_path: Path
+) -> None:
+    template = tmp_path / "own.jinja"
+    template.write_text("{{ fenced('PROMPT', prompt) }} {{ fenced('ANSWER', answer) }}")
+    with pytest.raises(InputError, match="--reference gold would have no effect"):
+        judged([pair(1, GOOD, POOR, gold="x")], reference="gold", template=template)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
