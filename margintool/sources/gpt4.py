@@ -2,7 +2,7 @@
 
 `single` and `aspects` rate each answer by itself, `pair` compares two in both orders. Judges are
 asked before the first pass (margintool/judging.py); here their verdicts are only looked up.
-Dataset card: data_cards/llm-judges.md.
+How judges are asked and read: docs/judge.md; dataset card: data_cards/own-preferences.md.
 """
 
 from collections.abc import Sequence
