@@ -12,10 +12,18 @@ class InputError(Exception):
 
 
 class Unfinished(Exception):
-    """Work that stopped before its end, with all that was done kept: says how to go on. Status 1.
+    """Work that stopped before its end, with all that was done kept: says how to go on.
 
     Not the user's mistake: a limit that was set was reached, or a server gave up.
+
+    Args:
+        message: for the user.
+        status: the exit status of a command that ends so.
     """
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def nearest(name: str, known: Collection[str]) -> str:

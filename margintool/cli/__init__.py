@@ -96,7 +96,7 @@ def run(argv: Sequence[str]) -> int:
         if debug:
             raise
         _complain(f"stopped: {error}")
-        return 1
+        return error.status
     except Exception as error:
         if debug:
             raise

@@ -44,7 +44,7 @@ def enquire(
     with open_questions(judging, batches, progress) as verdicts:
         outcome = send(judging.options, verdicts.journal, progress, wanted_only=True)
         if outcome.stopped is not None:
-            raise Unfinished(outcome.stopped)
+            raise Unfinished(outcome.stopped, outcome.status)
         held = verdicts.journal.count_in_batches(wanted_only=True)
         if held:
             raise Unfinished(

@@ -10,6 +10,7 @@ from margintool.judge.wire import Call
 
 # How long replies under way, which are paid for, are waited for after Ctrl-C.
 GRACE_SECONDS = 5.0
+_BY_SIGNAL = ("interrupted", "terminated")
 
 
 class Halt:
@@ -50,7 +51,7 @@ class Halt:
         """
         await self._called.wait()
         self._cancel([call for call in self._calls if not call.on_wire])
-        await asyncio.sleep(GRACE_SECONDS if self.why == "interrupted" else timeout)
+        await asyncio.sleep(GRACE_SECONDS if self.why in _BY_SIGNAL else timeout)
         self._cancel(list(self._calls))
 
     def _cancel(self, calls: list[Call]) -> None:

@@ -22,8 +22,8 @@ def run_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 @contextmanager
-def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on the first Ctrl-C or SIGTERM; a second one does what it did before.
+def on_interrupt(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call `stop` with the first Ctrl-C or SIGTERM; a second one does what it did before.
 
     Outside the main thread, where Python takes no signals, nothing is changed.
     """
@@ -39,15 +39,15 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
-    def first() -> None:
+    def first(number: signal.Signals) -> None:
         restore()
-        stop()
+        stop(number)
 
     # Windows' loops take no handlers: there Ctrl-C cancels the run as a whole.
     with suppress(NotImplementedError):
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
-            loop.add_signal_handler(number, first)
+            loop.add_signal_handler(number, first, number)
             before[number] = handler
     try:
         yield

@@ -8,7 +8,9 @@ from margintool.judge.client import Secret
 from margintool.judge.item import Request
 from margintool.judge.prices import Prices
 
-Why = Literal["max_cost", "fatal", "failures", "interrupted"]
+Why = Literal["max_cost", "fatal", "failures", "interrupted", "terminated"]
+# As shells say that a signal ended a command.
+_STATUS: dict[Why, int] = {"interrupted": 130, "terminated": 143}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,11 @@ class RunOutcome:
     seconds: float = 0.0
     why: Why | None = None
     stopped: str | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status of a command that ends so."""
+        return 0 if self.why is None else _STATUS.get(self.why, 1)
 
 
 def reply_limit(body: Mapping[str, Any]) -> int:

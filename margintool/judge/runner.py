@@ -7,6 +7,7 @@ again for at most `concurrency` requests. Read next: wire.py (one try), commits.
 """
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 from openai import OpenAIError
@@ -22,7 +23,7 @@ from margintool.judge.journal import Failure, Journal
 from margintool.judge.limits import Limits
 from margintool.judge.prices import no_price
 from margintool.judge.replies import Parse, make_reply, read_reply
-from margintool.judge.run_records import RunOutcome, RunSettings, reply_limit
+from margintool.judge.run_records import RunOutcome, RunSettings, Why, reply_limit
 from margintool.judge.tally import Tally
 from margintool.judge.wire import Answer, Call, HaltedError, Watch, ask
 from margintool.progress import Progress, no_progress
@@ -101,9 +102,13 @@ class _Run:
             retries=settings.retries,
         )
         async with client, self._journal:
-            with on_interrupt(lambda: self._halt.stop("interrupted", _INTERRUPTED)):
+            with on_interrupt(self._on_signal):
                 await self._all_workers(client)
         return self._tally.outcome(self._halt.why, self._halt.message)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        why: Why = "interrupted" if number == signal.SIGINT else "terminated"
+        self._halt.stop(why, f"{why}. Replies so far are kept; give the command again to go on")
 
     async def _all_workers(self, client: "AsyncOpenAI") -> None:
         ender = asyncio.create_task(self._halt.give_up_calls(self._settings.timeout))
@@ -203,7 +208,6 @@ class _Run:
         )
 
 
-_INTERRUPTED = "interrupted. Replies so far are kept; give the command again to go on"
 _DOWN = (
     "{n} requests in a row failed, each after its retries; the last: {words}. Is {server} all "
     "right? Replies so far are kept; give the command again to go on"

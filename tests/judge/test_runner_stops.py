@@ -195,8 +195,12 @@ def _wait_for(server: Server, tries: int, child: "subprocess.Popen[str]") -> Non
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_stores_the_replies_in_flight(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+)
+def test_an_interrupted_run_stores_the_replies_in_flight(
+    tmp_path: Path, number: int, reason: str
+) -> None:
     with questions(tmp_path / "j", 200):
         pass
     with scripted(lambda _: good(), latency=0.3) as server:
@@ -207,7 +211,7 @@ def test_an_interrupted_run_stores_the_replies_in_flight(tmp_path: Path, number:
         sent = len(server.tries)
     assert (child.returncode, err) == (0, "")
     why, answered, unseen = out.split()
-    assert why == "interrupted"
+    assert why == reason
     assert int(answered) == sent < 200
     assert unseen == "0"
     with Journal.open(tmp_path / "j", write=False) as journal:

@@ -24,8 +24,6 @@ def print_estimate(estimate: "Estimate") -> None:
 def print_outcome(outcome: "RunOutcome", counts: "Counts") -> None:
     """Print what a run did and how far its journal is."""
     print_rows([*_outcome(outcome), *_counts(counts)])
-    if outcome.stopped is not None:
-        typer.echo(f"stopped: {outcome.stopped}", err=True)
 
 
 def print_counts(counts: "Counts") -> None:
