@@ -1,5 +1,6 @@
 """The documentation is whole and true: generated pages, help texts, and the README as written."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -16,7 +17,10 @@ import margintool
 import mmpo_core
 from margintool.cli import COMMANDS, JUDGE_COMMANDS, app
 from tests.conftest import ROOT
+from tests.judge.conftest import MockJudge, start_mock
 from tests.score.conftest import shp_row
+
+__all__ = ["start_mock"]  # a fixture
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -37,9 +41,9 @@ def test_every_command_has_help_an_example_and_described_options(name: str) -> N
     assert all(getattr(parameter, "help", "") for parameter in command.params)
 
 
-def code_lines(section: str) -> Iterator[str]:
-    """The indented command lines of one README section, comments cut."""
-    body = README.split(f"## {section}\n")[1].split("\n## ")[0]
+def code_lines(section: str, page: str = README) -> Iterator[str]:
+    """The indented command lines of one section, comments cut."""
+    body = page.split(f"## {section}\n")[1].split("\n## ")[0]
     for line in body.splitlines():
         if line.startswith("    "):
             yield line.split("  #")[0].strip()
@@ -94,11 +98,58 @@ def test_the_main_job_runs_as_written(
     assert list(tmp_path.glob("runs/*/model.safetensors"))
 
 
+JUDGE_SECTIONS = {
+    "README.md": ("A judge for pairs without a strength",),
+    "docs/judge.md": ("Try it without a key", "A real run", "The journal", "Batch API"),
+}
+
+
+@pytest.mark.parametrize("page", sorted(JUDGE_SECTIONS))
+def test_the_judge_commands_run_as_written(
+    page: str,
+    cli: Callable[..., Any],
+    start_mock: Callable[..., MockJudge],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Word for word, in the page's order; the stand-in's port and the judge's name are replaced."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [line for section in JUDGE_SECTIONS[page] for line in code_lines(section, text)]
+    assert len(lines) > 3
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.jsonl").write_text(
+        "".join(
+            json.dumps({"prompt": f"{n}?", "chosen": "a b c d " * n, "rejected": "a"}) + "\n"
+            for n in range(1, 6)
+        )
+    )
+    monkeypatch.setenv("OPENAI_BASE_URL", start_mock().url)
+    for line in lines:
+        words = shlex.split(line.rstrip(" &").replace("gpt-4o", "mock-judge"))
+        if words[0] == "export":
+            assert re.fullmatch(r"OPENAI_BASE_URL=http://127.0.0.1:8000/v1", words[1])
+        elif words[:3] == ["margintool", "judge", "mock-server"]:
+            assert words[3:] == ["--port", "8000"]
+        elif words[0] == "margintool":
+            again = ["--overwrite"] if words[1] == "score" else []
+            priced = ["--prices", prices(tmp_path)] if "--max-cost" in words else []
+            done = cli(*words[1:], *again, *priced)
+            assert done.status == 0, f"{line}\n{done.err}"
+        else:
+            json.loads(line)  # the price file shown
+    assert list(tmp_path.glob("*.journal.sqlite"))
+
+
+def prices(folder: Path) -> Path:
+    path = folder / "prices.json"
+    path.write_text(json.dumps({"mock-judge": {"input": 1, "output": 1}}))
+    return path
+
+
 def test_the_python_example_runs_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import gzip
-    import json
 
     monkeypatch.chdir(tmp_path)
     with gzip.open("votes.jsonl.gz", "wt") as file:
