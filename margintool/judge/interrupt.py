@@ -12,13 +12,31 @@ T = TypeVar("T")
 
 
 def run_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end: in a thread of its own where a loop runs here (notebooks)."""
+    """Run a coroutine to its end: in a thread of its own where a loop runs here (notebooks).
+
+    An exception in the waiting thread, such as a notebook's interrupt, cancels it.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(main())
+    cancels: list[Callable[[], object]] = []
+
+    async def cancellable() -> T:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        if task is not None:
+            cancels.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await main()
+
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(main())).result()
+        running = pool.submit(lambda: asyncio.run(cancellable()))
+        try:
+            return running.result()
+        except BaseException:
+            if not running.done():
+                for cancel in cancels:
+                    cancel()
+            raise
 
 
 @contextmanager

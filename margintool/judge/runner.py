@@ -150,7 +150,8 @@ class _Run:
                 await self._set_aside(request, call)
                 await ask(client, call, request.body)
         except (asyncio.CancelledError, HaltedError):
-            return None  # the run stops; a reply that had come is in `call` all the same
+            # A reply that had come is in `call` all the same.
+            self._halt.stop("interrupted", None)
         except (OpenAIError, UnicodeError) as error:
             return error
         finally:

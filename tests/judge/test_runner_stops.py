@@ -1,10 +1,12 @@
 """What ends a run before its end: refusals, a server that is down, money, Ctrl-C, kill -9."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -238,6 +240,29 @@ def test_a_second_interrupt_does_not_wait_for_replies(tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in err
     with Journal.open(tmp_path / "j", write=False) as journal:
         assert values(journal, 200).count(7.0) == 10
+
+
+def test_an_interrupt_in_a_notebook_ends_the_run_and_keeps_replies(tmp_path: Path) -> None:
+    """A cell's loop runs: the run has a thread of its own, and Ctrl-C reaches the cell's."""
+
+    def script(one: Try) -> Answer:
+        if one.number == 5:
+            signal.pthread_kill(main, signal.SIGINT)
+        return good() if one.number < 5 else slow(60)
+
+    main = threading.main_thread().ident
+    assert main is not None
+    with scripted(script) as server, questions(tmp_path / "j", 20) as journal:
+
+        async def cell() -> None:
+            # The loop's own handler would only cancel the cell once it awaits something.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            run(journal, server.url, concurrency=1)
+
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(cell())
+        assert values(journal, 20).count(7.0) == 5
+        assert len(server.tries) == 6
 
 
 def test_after_kill_9_only_what_has_no_reply_is_sent(tmp_path: Path) -> None:
