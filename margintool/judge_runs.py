@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from margintool.judge.batch_status import BatchStatus
+from margintool.judge.batch.status import BatchStatus
 from margintool.judge.enquire import open_questions, send
-from margintool.judge.journal import Counts, Journal
-from margintool.judge.lock import journal_lock
-from margintool.judge.run_records import RunOutcome
+from margintool.judge.journal.journal import Counts, Journal
+from margintool.judge.journal.lock import journal_lock
+from margintool.judge.running.records import RunOutcome
 from margintool.judge_options import JournalOptions, SubmitOptions
 from margintool.judging import items_of, plan_of
 from margintool.progress import Progress, no_progress
@@ -20,8 +20,8 @@ from margintool.score_options import AskOptions
 from mmpo_core.errors import InputError
 
 if TYPE_CHECKING:
-    from margintool.judge.batch_collect import CollectOutcome
-    from margintool.judge.batch_submit import SubmitOutcome
+    from margintool.judge.batch.collect import CollectOutcome
+    from margintool.judge.batch.submit import SubmitOutcome
 
 
 def run_judge(options: AskOptions, progress: Progress = no_progress) -> tuple[RunOutcome, Counts]:
@@ -36,14 +36,14 @@ def run_judge(options: AskOptions, progress: Progress = no_progress) -> tuple[Ru
 
 
 def submit_batches(options: SubmitOptions, progress: Progress = no_progress) -> "SubmitOutcome":
-    """Give what waits to the Batch API; see judge/batch_submit.py.
+    """Give what waits to the Batch API; see judge/batch/submit.py.
 
     Raises:
         InputError: if an option, the input or the journal is wrong, or the server refuses.
     """
-    from margintool.judge.batch_client import open_batch_client
-    from margintool.judge.batch_submit import submit
-    from margintool.judge.client import api_key
+    from margintool.judge.batch.client import open_batch_client
+    from margintool.judge.batch.submit import submit
+    from margintool.judge.running.client import api_key
 
     key = api_key(options.api_key_file, options.base_url)
     with (
@@ -90,14 +90,14 @@ def _must_exist(journal: str | Path) -> None:
 def collect_batches(
     options: JournalOptions, *, abandon: Collection[int] = (), progress: Progress = no_progress
 ) -> tuple["CollectOutcome", Counts]:
-    """Store the replies of batches that have ended; see judge/batch_collect.py.
+    """Store the replies of batches that have ended; see judge/batch/collect.py.
 
     Raises:
         InputError: if the journal cannot be used, or the server refuses.
     """
-    from margintool.judge.batch_client import open_batch_client
-    from margintool.judge.batch_collect import collect
-    from margintool.judge.client import api_key
+    from margintool.judge.batch.client import open_batch_client
+    from margintool.judge.batch.collect import collect
+    from margintool.judge.running.client import api_key
 
     _must_exist(options.journal)
     key = api_key(options.api_key_file, options.base_url)
@@ -116,9 +116,9 @@ def cancel_batches(options: JournalOptions, numbers: Collection[int]) -> list[Ba
     Raises:
         InputError: if a number is not that of an open batch, or the server refuses.
     """
-    from margintool.judge.batch_client import open_batch_client
-    from margintool.judge.batch_status import cancel
-    from margintool.judge.client import api_key
+    from margintool.judge.batch.client import open_batch_client
+    from margintool.judge.batch.status import cancel
+    from margintool.judge.running.client import api_key
 
     key = api_key(options.api_key_file, options.base_url)
     with (
@@ -134,9 +134,9 @@ def journal_status(options: JournalOptions) -> tuple[Counts, list[BatchStatus]]:
     Raises:
         InputError: if the journal cannot be read, or the server refuses.
     """
-    from margintool.judge.batch_client import open_batch_client
-    from margintool.judge.batch_status import status
-    from margintool.judge.client import api_key
+    from margintool.judge.batch.client import open_batch_client
+    from margintool.judge.batch.status import status
+    from margintool.judge.running.client import api_key
 
     with Journal.open(options.journal, write=False) as journal:
         counts = journal.counts()

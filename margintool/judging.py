@@ -19,7 +19,7 @@ from margintool.sources.gpt4 import items, usable_reason
 from margintool.storage import workspace
 
 if TYPE_CHECKING:
-    from margintool.judge.estimate import Estimate
+    from margintool.judge.cost.estimate import Estimate
 
 COMPARED = "compared"
 # The columns of the answers of one item, for each item of a row.
@@ -38,7 +38,7 @@ def judged(plan: Plan, progress: Progress) -> Iterator[Plan]:
 
     Raises:
         InputError: if another process uses the journal, or a judge cannot be asked.
-        Unfinished: if asking stopped before its end; the journal holds what was answered.
+        UnfinishedError: if asking stopped before its end; the journal holds what was answered.
     """
     if plan.judging is None:
         yield plan

@@ -22,7 +22,7 @@ from margintool.storage import RawInput, open_input
 from mmpo_core.errors import InputError, lookup, nearest
 
 if TYPE_CHECKING:
-    from margintool.judge.judging import Judging
+    from margintool.judge.asking.judging import Judging
 
 # A rating scale that nobody named: ratings may be any number from 0, so that the -1 with which
 # judges mark a failure is not taken for a rating.
@@ -132,7 +132,7 @@ def _judging(options: ScoreOptions, source: Source) -> "Judging | None":
                 f"Sources that do: {judged}"
             )
         return None
-    from margintool.judge.judging import make_judging
+    from margintool.judge.asking.judging import make_judging
 
     out = Path(options.out)
     return make_judging(

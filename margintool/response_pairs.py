@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from margintool import hashing
 from margintool.canonical import PAIR_TYPES, REFERENCE, CanonicalBatch
-from margintool.origins import with_more
 from margintool.numbers import to_numbers
+from margintool.origins import with_more
 from margintool.pairing import PAIRS_AT_ONCE, Excess, Limits, pair_up
 from margintool.plan import Plan
 from margintool.rejects import CAPPED, MERGED, SINGLE, SMALL, TIE, Rejects

@@ -11,7 +11,7 @@ class InputError(Exception):
     """Bad input or bad usage: says what is wrong, where, and what to do about it. Status 2."""
 
 
-class Unfinished(Exception):
+class UnfinishedError(Exception):
     """Work that stopped before its end, with all that was done kept: says how to go on.
 
     Not the user's mistake: a limit that was set was reached, or a server gave up.

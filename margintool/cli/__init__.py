@@ -21,7 +21,7 @@ from margintool.cli.models import models_command
 from margintool.cli.presets import presets_command
 from margintool.cli.score import score_command
 from margintool.cli.train import train_command
-from mmpo_core.errors import InputError, Unfinished
+from mmpo_core.errors import InputError, UnfinishedError
 
 app = typer.Typer(
     name="margintool",
@@ -92,7 +92,7 @@ def run(argv: Sequence[str]) -> int:
             raise
         _complain(f"error: {error}")
         return 2
-    except Unfinished as error:
+    except UnfinishedError as error:
         if debug:
             raise
         _complain(f"stopped: {error}")

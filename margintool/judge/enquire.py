@@ -12,21 +12,21 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from margintool.judge.asking import Asker
-from margintool.judge.client import api_key, served_by
-from margintool.judge.estimate import Estimate, estimate
+from margintool.judge.asking.asker import Asker
+from margintool.judge.asking.judging import Judging
+from margintool.judge.asking.panel import Panel
+from margintool.judge.cost.estimate import Estimate, estimate
+from margintool.judge.cost.prices import Prices, load_prices
+from margintool.judge.cost.tokens import body_tokens, counter
 from margintool.judge.item import Dialect, Item, Request
-from margintool.judge.journal import Journal
-from margintool.judge.judging import Judging
-from margintool.judge.lock import journal_lock
+from margintool.judge.journal.journal import Journal
+from margintool.judge.journal.lock import journal_lock
 from margintool.judge.margins import Verdicts
 from margintool.judge.options import JudgeOptions
-from margintool.judge.panel import Panel
-from margintool.judge.prices import Prices, load_prices
-from margintool.judge.run_records import RunOutcome, RunSettings
-from margintool.judge.tokens import body_tokens, counter
+from margintool.judge.running.client import api_key, served_by
+from margintool.judge.running.records import RunOutcome, RunSettings
 from margintool.progress import Progress
-from mmpo_core.errors import Unfinished
+from mmpo_core.errors import UnfinishedError
 
 
 @contextmanager
@@ -39,15 +39,15 @@ def enquire(
 
     Raises:
         InputError: if another process uses the journal, or a judge cannot be asked.
-        Unfinished: if the run stopped before its end, or questions are out in open batches.
+        UnfinishedError: if the run stopped before its end, or questions are out in open batches.
     """
     with open_questions(judging, batches, progress) as verdicts:
         outcome = send(judging.options, verdicts.journal, progress, wanted_only=True)
         if outcome.stopped is not None:
-            raise Unfinished(outcome.stopped, outcome.status)
+            raise UnfinishedError(outcome.stopped, outcome.status)
         held = verdicts.journal.count_in_batches(wanted_only=True)
         if held:
-            raise Unfinished(
+            raise UnfinishedError(
                 f"{held:,} of the questions are out in batches; fetch their replies with "
                 f"`margintool judge collect {judging.journal}` and give this command again"
             )
@@ -120,7 +120,7 @@ def send(
     """Send what waits in the journal; without anything to send, no key is needed."""
     if not journal.count_waiting(wanted_only=wanted_only):
         return RunOutcome()
-    from margintool.judge.runner import run_requests
+    from margintool.judge.running.runner import run_requests
 
     return run_requests(journal, run_settings(options), wanted_only=wanted_only, progress=progress)
 
@@ -159,7 +159,7 @@ def _found_out(judging: Judging, journal: Journal, model: str) -> Dialect:
     known = journal.dialect(server, model)
     if known is not None:
         return known
-    from margintool.judge.probe import ask_dialect
+    from margintool.judge.running.probe import ask_dialect
 
     found = ask_dialect(run_settings(judging.options), model).dialect
     journal.keep_dialect(server, model, found)

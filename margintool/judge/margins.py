@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from margintool.judge.asking.panel import Panel
 from margintool.judge.item import REASONS, Item
-from margintool.judge.journal import Journal, Stored
-from margintool.judge.panel import Panel
+from margintool.judge.journal.journal import Journal, Stored
 
 Floats = npt.NDArray[np.float64]
 Words = list[str | None]

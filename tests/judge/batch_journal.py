@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from margintool.judge.item import Request, Verdict
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from margintool.judge.task import Task
 
 TASK = Task("single", (1.0, 10.0))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from margintool.judge.mock.faults import FaultPlan, parse_faults
 from margintool.judge.mock.quality import mock_quality, mock_verdict
 from margintool.judge.mock.question import Question, read_question

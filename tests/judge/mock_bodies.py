@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from margintool.judge.asking import Asker
+from margintool.judge.asking.asker import Asker
+from margintool.judge.asking.prompts import load_wording
 from margintool.judge.item import Dialect, Item, Request
-from margintool.judge.prompts import load_wording
 from margintool.judge.task import Mode
 
 # One distinct word, three of them, and thirty.

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from margintool.judge.asking import Asker
+from margintool.judge.asking.asker import Asker
+from margintool.judge.asking.prompts import load_wording
 from margintool.judge.item import Dialect, Item, Request, Verdict
-from margintool.judge.parse import read_verdict
-from margintool.judge.prompts import load_wording
+from margintool.judge.reading.parse import read_verdict
 from margintool.judge.task import Mode
 
 ANSWER = "The sky is blue because short waves scatter more."

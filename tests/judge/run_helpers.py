@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from margintool.judge.client import Secret
+from margintool.judge.cost.prices import Price, Prices
 from margintool.judge.item import Request, Verdict
-from margintool.judge.journal import Journal
-from margintool.judge.prices import Price, Prices
-from margintool.judge.run_records import RunOutcome, RunSettings
-from margintool.judge.runner import run_requests
+from margintool.judge.journal.journal import Journal
+from margintool.judge.running.client import Secret
+from margintool.judge.running.records import RunOutcome, RunSettings
+from margintool.judge.running.runner import run_requests
 from tests.judge.journal_rows import key, request
 
 MODEL = "gpt-4o"

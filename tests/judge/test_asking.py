@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from margintool.judge.asking import KEY_FENCE, effective_temperature, orders
-from margintool.judge.fence import fence_of, fenced, unfenced
+from margintool.judge.asking.asker import KEY_FENCE, effective_temperature, orders
+from margintool.judge.asking.fence import fence_of, fenced, unfenced
+from margintool.judge.asking.prompts import Wording, load_wording
+from margintool.judge.asking.schemas import response_format
 from margintool.judge.item import Dialect, Item
-from margintool.judge.prompts import Wording, load_wording
-from margintool.judge.schemas import response_format
 from margintool.judge.task import Mode, Task
 from mmpo_core.errors import InputError
 from tests.judge.replies import ANSWER, asker, item

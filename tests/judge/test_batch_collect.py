@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.batch_collect import CollectOutcome, collect
-from margintool.judge.batch_reader import RowCounts
-from margintool.judge.batch_submit import submit
+from margintool.judge.batch.collect import CollectOutcome, collect
+from margintool.judge.batch.reader import RowCounts
+from margintool.judge.batch.submit import submit
 from margintool.judge.item import Request, Verdict
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from mmpo_core.errors import InputError
 from tests.judge import batch_double
 from tests.judge.batch_double import BatchDouble, never_run, refused
@@ -165,7 +165,7 @@ def test_a_running_batch_is_left_alone(journal: Journal, server: BatchDouble) ->
 def test_an_interrupted_collect_goes_on_and_stores_nothing_twice(
     journal: Journal, server: BatchDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("margintool.judge.batch_reader.GROUP", 2)
+    monkeypatch.setattr("margintool.judge.batch.reader.GROUP", 2)
     server.finish("batch_1", [answered(key(number)) for number in range(4)])
     parsed = []
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margintool.judge.batch_files import Chunk, TooLarge, line, split, write
+from margintool.judge.batch.files import Chunk, TooLarge, line, split, write
 from margintool.judge.item import Request
 from mmpo_core.errors import InputError
 from tests.judge.batch_journal import TASK, key, requests

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.asking import Asker
-from margintool.judge.batch_client import open_batch_client
-from margintool.judge.batch_collect import CollectOutcome, collect
-from margintool.judge.batch_status import cancel, status
-from margintool.judge.batch_submit import submit
-from margintool.judge.client import Secret
+from margintool.judge.asking.asker import Asker
+from margintool.judge.asking.prompts import load_wording
+from margintool.judge.batch.client import open_batch_client
+from margintool.judge.batch.collect import CollectOutcome, collect
+from margintool.judge.batch.status import cancel, status
+from margintool.judge.batch.submit import submit
 from margintool.judge.item import Dialect, Item
-from margintool.judge.journal import Journal
-from margintool.judge.prompts import load_wording
-from mmpo_core.errors import InputError, Unfinished
+from margintool.judge.journal.journal import Journal
+from margintool.judge.running.client import Secret
+from mmpo_core.errors import InputError, UnfinishedError
 from tests.judge.conftest import MockJudge
 
 StartMock = Callable[..., MockJudge]
@@ -131,10 +131,10 @@ def test_5000_requests_in_three_files(tmp_path: Path, start_mock: StartMock) -> 
 
 _DYING = """
 import os, signal, sys
-from margintool.judge.batch_client import open_batch_client
-from margintool.judge.batch_submit import submit
-from margintool.judge.client import Secret
-from margintool.judge.journal import Journal
+from margintool.judge.batch.client import open_batch_client
+from margintool.judge.batch.submit import submit
+from margintool.judge.running.client import Secret
+from margintool.judge.journal.journal import Journal
 
 path, url, field = sys.argv[1:]
 update = Journal.update_batch
@@ -196,6 +196,6 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
         away = MockJudge(f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
         with (
             _journal(tmp_path / "j.sqlite", 1) as journal,
-            pytest.raises(Unfinished, match="the same command, given again, goes on"),
+            pytest.raises(UnfinishedError, match="the same command, given again, goes on"),
         ):
             _submit(journal, away)

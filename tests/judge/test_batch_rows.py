@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from margintool.judge.batch_rows import Answered, Unanswered, read_row
+from margintool.judge.batch.rows import Answered, Unanswered, read_row
 from tests.judge.batch_double import answered, completion, never_run, refused
 
 

@@ -6,7 +6,7 @@ import httpx2
 import openai
 import pytest
 
-from margintool.judge import batch_server
+from margintool.judge.batch import server as batch_server
 from tests.judge.batch_double import BatchDouble
 
 LINES = b'{"custom_id": "a"}\n{"custom_id": "b"}\n'

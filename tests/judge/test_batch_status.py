@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.batch_collect import collect
-from margintool.judge.batch_status import BatchStatus, cancel, status
-from margintool.judge.batch_submit import submit
-from margintool.judge.journal import Journal
+from margintool.judge.batch.collect import collect
+from margintool.judge.batch.status import BatchStatus, cancel, status
+from margintool.judge.batch.submit import submit
+from margintool.judge.journal.journal import Journal
 from mmpo_core.errors import InputError
 from tests.judge.batch_double import BatchDouble
 from tests.judge.batch_journal import parse, planned, requests

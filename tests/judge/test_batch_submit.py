@@ -7,10 +7,10 @@ import httpx2
 import openai
 import pytest
 
-from margintool.judge import batch_server
-from margintool.judge.batch_submit import SubmitOutcome, submit
+from margintool.judge.batch import server as batch_server
+from margintool.judge.batch.submit import SubmitOutcome, submit
 from margintool.judge.item import Reply, Verdict
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from tests.judge.batch_double import BatchDouble
 from tests.judge.batch_journal import key, planned, requests
 
@@ -126,7 +126,7 @@ def _kill_at(step: str, patch: pytest.MonkeyPatch) -> None:
         update(journal, number, **fields)
 
     if step == "new_batch":
-        patch.setattr("margintool.judge.batch_files.write", die)
+        patch.setattr("margintool.judge.batch.files.write", die)
     elif field is None:
         patch.setattr(batch_server, step, die)
     else:

@@ -1,11 +1,11 @@
 """What the commands say about batches."""
 
-from margintool.judge import batch_words
-from margintool.judge.batch_collect import CollectOutcome
-from margintool.judge.batch_reader import RowCounts
-from margintool.judge.batch_status import BatchStatus
-from margintool.judge.batch_submit import SubmitOutcome
-from margintool.judge.journal import BatchRow
+from margintool.judge.batch import words as batch_words
+from margintool.judge.batch.collect import CollectOutcome
+from margintool.judge.batch.reader import RowCounts
+from margintool.judge.batch.status import BatchStatus
+from margintool.judge.batch.submit import SubmitOutcome
+from margintool.judge.journal.journal import BatchRow
 
 
 def _row(state: str = "completed", *, error: str | None = None) -> BatchRow:

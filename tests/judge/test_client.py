@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.client import OPENAI, Secret, api_key, served_by, server_url
-from margintool.judge.probe import ask_dialect
+from margintool.judge.running.client import OPENAI, Secret, api_key, served_by, server_url
+from margintool.judge.running.probe import ask_dialect
 from mmpo_core.errors import InputError
 from tests.judge.run_helpers import MODEL, questions, run, settings
 from tests.judge.scripted_server import Answer, Try, completion, error, good, scripted, text

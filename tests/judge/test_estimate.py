@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.estimate import estimate
+from margintool.judge.cost.estimate import estimate
+from margintool.judge.cost.prices import Price, Prices
 from margintool.judge.item import Request
-from margintool.judge.journal import Journal
-from margintool.judge.prices import Price, Prices
+from margintool.judge.journal.journal import Journal
 from tests.judge.journal_rows import SERVER, key, reply, request
 
 PRICES = Prices({"m": Price(1.0, 10.0, as_of="2026-01")})

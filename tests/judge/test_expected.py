@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from margintool.judge.item import Verdict
-from margintool.judge.parse import read_verdict
+from margintool.judge.reading.parse import read_verdict
 from margintool.judge.task import Mode
 from tests.judge.replies import completion, request
 

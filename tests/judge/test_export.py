@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from margintool.judge.export import FORMATS, FULL_SCHEMA, SCHEMA, ExportSummary, export
-from margintool.judge.fence import fenced
+from margintool.judge.asking.fence import fenced
+from margintool.judge.cost.prices import Price, Prices
 from margintool.judge.item import Request, Verdict
-from margintool.judge.journal import Failure, Journal
-from margintool.judge.prices import Price, Prices
+from margintool.judge.journal.export import FORMATS, FULL_SCHEMA, SCHEMA, ExportSummary, export
+from margintool.judge.journal.journal import Failure, Journal
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import SERVER, key, reply, request
 

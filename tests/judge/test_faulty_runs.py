@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from margintool.judge.mock.faults import CONTENT, TRANSPORT
 from margintool.judge_runs import run_judge
 from margintool.score_options import AskOptions

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margintool.judge.fence import fence_of, fenced, strip_fenced, unfenced
+from margintool.judge.asking.fence import fence_of, fenced, strip_fenced, unfenced
 
 FENCE = "3f2a9c0d51e7b846"
 LABELS = st.sampled_from(["PROMPT", "CONVERSATION", "ANSWER", "ANSWER A", "ANSWER B", "REFERENCE"])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from margintool.judge.item import Dialect, Reply, Request, Verdict
-from margintool.judge.journal import Failure, Journal, Stored, Usage
+from margintool.judge.journal.journal import Failure, Journal, Stored, Usage
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import PAIR, SERVER, SINGLE, key, raw, reply, request
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.journal import Failure, Journal, Usage
+from margintool.judge.journal.journal import Failure, Journal, Usage
 from tests.judge.journal_rows import SERVER, key, reply, request
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge import journal_file
 from margintool.judge.item import Reply
-from margintool.judge.journal import Failure, Journal
+from margintool.judge.journal import file as journal_file
+from margintool.judge.journal.journal import Failure, Journal
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import key, reply, request
 
@@ -189,7 +189,7 @@ def test_threads_share_a_journal(tmp_path: Path) -> None:
 
 STORING = """
 import sys
-from margintool.judge.journal import Failure, Journal
+from margintool.judge.journal.journal import Failure, Journal
 from tests.judge.journal_rows import key, reply, request
 with Journal.open(sys.argv[1], write=True) as journal:
     journal.plan(request(number) for number in range(100_000, 100_000 + 50))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from margintool.judge.item import Verdict
-from margintool.judge.journal import Failure, Journal, Stored
+from margintool.judge.journal.journal import Failure, Journal, Stored
 from tests.judge.journal_rows import SERVER, key, reply, request
 
 numbers = st.lists(st.integers(0, 12), max_size=6)

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from margintool import score
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from margintool.judge.mock.question import message_hash
 from margintool.judge.mock.serving import serving_in_thread
 from margintool.judge.mock.settings import MockOptions
@@ -218,8 +218,8 @@ def test_killed_at_random_moments_the_same_bytes_come_out(
 
 
 MOMENTS = {
-    "questions are planned": ("margintool.judge.journal:_want", 4),
-    "replies are stored": ("margintool.judge.journal:text:reply_row", 40),
+    "questions are planned": ("margintool.judge.journal.journal:_want", 4),
+    "replies are stored": ("margintool.judge.journal.journal:text:reply_row", 40),
     "verdicts are looked up": ("margintool.judge.margins:_look_up", 2),
     "pairs are written": ("margintool.pipeline:PairWriter:write", 1),
     "the pair file is put in its place": ("margintool.pipeline:publish", 1),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from margintool.judge.limits import Limits
+from margintool.judge.running.limits import Limits
 from tests.judge.run_helpers import questions, run
 from tests.judge.scripted_server import Answer, Try, error, good, scripted
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge import lock
-from margintool.judge.lock import journal_lock
+from margintool.judge.journal import lock
+from margintool.judge.journal.lock import journal_lock
 from mmpo_core.errors import InputError
 
 HOLDING = """
 import sys
-from margintool.judge.lock import journal_lock
+from margintool.judge.journal.lock import journal_lock
 with journal_lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

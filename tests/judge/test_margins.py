@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margintool.canonical import PAIR_TYPES
+from margintool.judge.asking.panel import Panel
 from margintool.judge.item import Item, Verdict
-from margintool.judge.journal import Stored
+from margintool.judge.journal.journal import Stored
 from margintool.judge.margins import Comparisons, Verdicts, comparisons, ratings, side_means
-from margintool.judge.panel import Panel
 from margintool.sources import SOURCES, Scored, Settings
 
 NONE = Stored(None)

@@ -14,7 +14,7 @@ from margintool.judge.mock.quality import (
     winner_probabilities,
 )
 from margintool.judge.mock.settings import MockOptions
-from margintool.judge.parse import LEAST_QUOTE, read_verdict
+from margintool.judge.reading.parse import LEAST_QUOTE, read_verdict
 from margintool.judge.task import ASPECTS, Mode
 from tests.judge.mock_bodies import MANY, ONE, THREE, request_of
 

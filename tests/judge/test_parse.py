@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from margintool.judge.asking.prompts import load_wording
 from margintool.judge.item import REASONS
-from margintool.judge.parse import check_pattern, read_verdict
-from margintool.judge.prompts import load_wording
+from margintool.judge.reading.parse import check_pattern, read_verdict
 from margintool.judge.task import Mode
 from mmpo_core.errors import InputError
 from tests.judge.replies import completion, read, request

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margintool.judge.item import REASONS
-from margintool.judge.parse import read_verdict
+from margintool.judge.reading.parse import read_verdict
 from margintool.judge.task import STRENGTHS, Mode
 from tests.judge.replies import completion, read, request
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margintool.judge.journal import Usage
-from margintool.judge.prices import Price, Prices, load_prices, no_price
+from margintool.judge.cost.prices import Price, Prices, load_prices, no_price
+from margintool.judge.journal.journal import Usage
 from mmpo_core.errors import InputError
 
 

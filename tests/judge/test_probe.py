@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from margintool.judge.item import Dialect
-from margintool.judge.probe import Probed, ask_dialect
+from margintool.judge.running.probe import Probed, ask_dialect
 from mmpo_core.errors import InputError
 from tests.judge.conftest import MockJudge
 from tests.judge.run_helpers import MODEL, settings

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.fence import strip_fenced, unfenced
+from margintool.judge.asking.fence import strip_fenced, unfenced
+from margintool.judge.asking.prompt_template import VARIABLES
+from margintool.judge.asking.prompts import Wording, load_wording
 from margintool.judge.item import REASONS, Item
-from margintool.judge.prompt_template import VARIABLES
-from margintool.judge.prompts import Wording, load_wording
 from margintool.judge.task import ASPECTS, Mode, Task
 from mmpo_core.errors import InputError
 from tests.conftest import ROOT
@@ -305,5 +305,5 @@ def test_templates_lie_inside_a_package_that_the_wheel_takes_whole() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wheel = config["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel == {"packages": ["margintool", "mmpo_core"]}
-    shipped = sorted(p.name for p in (ROOT / "margintool/judge/templates").glob("*.jinja"))
+    shipped = sorted(p.name for p in (ROOT / "margintool/judge/asking/templates").glob("*.jinja"))
     assert shipped == ["aspects.jinja", "pair.jinja", "single.jinja"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from margintool.judge.item import Verdict
-from margintool.judge.parse import read_verdict
+from margintool.judge.reading.parse import read_verdict
 from tests.judge.replies import asker, completion, item
 
 pytestmark = pytest.mark.real_data

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from margintool.judge.item import Verdict
-from margintool.judge.journal import Journal
-from margintool.judge.lock import journal_lock
-from margintool.judge.reparse import ReparseSummary, reparse
+from margintool.judge.journal.journal import Journal
+from margintool.judge.journal.lock import journal_lock
+from margintool.judge.journal.reparse import ReparseSummary, reparse
 from margintool.judge.task import Task
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import SINGLE, key, raw, reply, request

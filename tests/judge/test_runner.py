@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 import pytest
 
 from margintool.judge.item import Request, Verdict
-from margintool.judge.journal import Journal
-from margintool.judge.run_records import RunOutcome
-from margintool.judge.runner import run_requests
+from margintool.judge.journal.journal import Journal
+from margintool.judge.running.records import RunOutcome
+from margintool.judge.running.runner import run_requests
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import key, reply, request
 from tests.judge.run_helpers import errors, questions, run, settings, seven, values

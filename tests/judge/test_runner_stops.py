@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.journal import Journal
-from margintool.judge.prices import Prices
+from margintool.judge.cost.prices import Prices
+from margintool.judge.journal.journal import Journal
 from mmpo_core.errors import InputError
 from tests.judge.run_helpers import CENT, errors, questions, run, values
 from tests.judge.scripted_server import (
@@ -170,7 +170,7 @@ def test_max_cost_without_a_price_is_refused_before_anything_is_sent(tmp_path: P
 CHILD = """
 import sys
 from pathlib import Path
-from margintool.judge.journal import Journal
+from margintool.judge.journal.journal import Journal
 from tests.judge.run_helpers import run
 with Journal.open(Path(sys.argv[1]), write=True) as journal:
     outcome = run(journal, sys.argv[2], concurrency=8)

@@ -14,7 +14,7 @@ import pytest
 
 from margintool.judge.mock.quality import mock_quality, mock_verdict
 from mmpo_core.checks import ContractError
-from mmpo_core.errors import InputError, Unfinished
+from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.pair_file import read_pairs
 from tests.judge.conftest import MockJudge
 from tests.score.conftest import long_row, run, write_jsonl
@@ -238,7 +238,7 @@ def test_an_answer_that_grades_itself_gains_nothing(judged: Callable[..., Any]) 
 def test_the_reference_column_is_shown_to_the_judge(
     judged: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from margintool.judge.journal import Journal
+    from margintool.judge.journal.journal import Journal
 
     judged([pair(1, GOOD, POOR, gold="Forty-two.")], reference="gold")
     with Journal.open(tmp_path / "pairs.journal.sqlite", write=False) as journal:
@@ -269,7 +269,7 @@ def test_max_cost_stops_cleanly_and_the_same_command_goes_on(
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps({"mock-judge": {"input": 1000, "output": 1000}}))
     rows = [pair(n, f"{GOOD} {n}", f"{POOR} {n}") for n in range(5)]
-    with pytest.raises(Unfinished, match="max-cost"):
+    with pytest.raises(UnfinishedError, match="max-cost"):
         judged(rows, prices=prices, max_cost=4.0)
     assert not (tmp_path / "pairs.parquet").exists()
     _, pairs, _ = judged(rows)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import tiktoken
 
-from margintool.judge import tokens
-from margintool.judge.tokens import Encoded, Estimated, body_tokens, counter, message_tokens
+from margintool.judge.cost import tokens
+from margintool.judge.cost.tokens import Encoded, Estimated, body_tokens, counter, message_tokens
 
 
 @pytest.fixture

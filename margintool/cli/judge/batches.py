@@ -33,7 +33,7 @@ Numbers = Annotated[
 def _submit(given: Given) -> None:
     from margintool.cli.judge.printing import print_estimate
     from margintool.cli.progress import progress_bar
-    from margintool.judge.batch_words import submitted
+    from margintool.judge.batch.words import submitted
     from margintool.judge_runs import submit_batches
     from margintool.judging import estimated
 
@@ -49,7 +49,7 @@ def _submit(given: Given) -> None:
 def _collect(given: Given) -> None:
     from margintool.cli.judge.printing import print_counts
     from margintool.cli.progress import progress_bar
-    from margintool.judge.batch_words import collected
+    from margintool.judge.batch.words import collected
     from margintool.judge_runs import collect_batches
 
     abandon = given.pop("abandon", ())
@@ -62,7 +62,7 @@ def _collect(given: Given) -> None:
 
 
 def _cancel(given: Given) -> None:
-    from margintool.judge.batch_words import told
+    from margintool.judge.batch.words import told
     from margintool.judge_runs import cancel_batches
 
     numbers = given.pop("batch", ())

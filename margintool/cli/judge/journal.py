@@ -19,7 +19,7 @@ Journal = Annotated[Path, typer.Argument(help="The journal (SQLite).")]
 
 def _status(given: Given) -> None:
     from margintool.cli.judge.printing import print_counts
-    from margintool.judge.batch_words import told
+    from margintool.judge.batch.words import told
     from margintool.judge_runs import journal_status
 
     counts, batches = journal_status(JournalOptions(**given))
@@ -48,8 +48,8 @@ def export_command(
     Example: margintool judge export pairs.journal.sqlite --out judgments.parquet
     """
     from margintool.cli.progress import progress_bar
-    from margintool.judge.export import export
-    from margintool.judge.prices import load_prices
+    from margintool.judge.cost.prices import load_prices
+    from margintool.judge.journal.export import export
 
     with progress_bar() as progress:
         done = export(journal, out, full=full, prices=load_prices(prices), progress=progress)
@@ -76,7 +76,7 @@ def reparse_command(
     Example: margintool judge reparse pairs.journal.sqlite
     """
     from margintool.cli.progress import progress_bar
-    from margintool.judge.reparse import reparse
+    from margintool.judge.journal.reparse import reparse
 
     with progress_bar() as progress:
         done = reparse(journal, pattern, progress=progress)

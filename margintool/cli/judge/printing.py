@@ -8,9 +8,9 @@ import typer
 from margintool.cli.summary import print_rows
 
 if TYPE_CHECKING:
-    from margintool.judge.estimate import Estimate
-    from margintool.judge.journal import Counts
-    from margintool.judge.run_records import RunOutcome
+    from margintool.judge.cost.estimate import Estimate
+    from margintool.judge.journal.journal import Counts
+    from margintool.judge.running.records import RunOutcome
 
 Row = tuple[str, str]
 

@@ -3,7 +3,7 @@
 from margintool.cli.from_options import Given, command_from
 from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.score_options import AskOptions
-from mmpo_core.errors import Unfinished
+from mmpo_core.errors import UnfinishedError
 
 HELP = """Ask judges about answers and keep every request and reply in a journal.
 
@@ -31,7 +31,7 @@ def _run(given: Given) -> None:
         outcome, counts = run_judge(options, progress)
     print_outcome(outcome, counts)
     if outcome.stopped is not None:
-        raise Unfinished(outcome.stopped, outcome.status)
+        raise UnfinishedError(outcome.stopped, outcome.status)
 
 
 run_command = command_from(AskOptions, _run, help=HELP, positional=("journal",), headings=HEADINGS)

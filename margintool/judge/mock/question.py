@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
 
-from margintool.judge.fence import LABEL, unfenced
+from margintool.judge.asking.fence import LABEL, unfenced
 from margintool.judge.task import SCALES
 
 _OPENING = re.compile(rf"^<<<{LABEL} ([0-9a-f]{{16}})$", re.MULTILINE)

@@ -1,0 +1,1 @@
+"""The Batch API: submit, status, collect. Read submit.py first."""

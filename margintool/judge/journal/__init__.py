@@ -1,0 +1,1 @@
+"""Every request and reply, in one SQLite file. Read journal.py first."""

@@ -1,0 +1,1 @@
+"""Sending requests and storing replies as they come. Read runner.py first."""
