@@ -82,6 +82,18 @@ def combine_where_present(
     return np.where(with_history[:, None], combine([history, prompts]), prompts)
 
 
+def pair_keys(table: pa.Table) -> tuple[Keys, Keys, Keys]:
+    """Return (N,) keys of conversations, of these with chosen, rejected, and with them swapped.
+
+    The smaller one of the last two is the key of the pair whichever way round it stands; they
+    are equal where the two answers are the same text.
+    """
+    prompt = prompt_digests(table)
+    chosen, rejected = (text_digests(table.column(name)) for name in ("chosen", "rejected"))
+    ordered = keys(combine([prompt, chosen, rejected]))
+    return keys(prompt), ordered, keys(combine([prompt, rejected, chosen]))
+
+
 def keys(digests: npt.NDArray[np.uint8]) -> Keys:
     """Return the first 64 bits of each (N, 16) digest as (N,) uint64."""
     return np.ascontiguousarray(digests).view("<u8")[:, 0].astype(np.uint64)

@@ -2,7 +2,7 @@
 
 Numpy only, pure functions on (N,) arrays. `predicted` is the model's probability that answer a
 beats answer b; `truth` is what it is compared with: the outcome (0 or 1) or, where it is known
-or estimated, the probability itself (anything in [0, 1]). Read by `margintool demo`.
+or estimated, the probability itself (anything in [0, 1]). Read by `margintool demo` and `compare`.
 
 **Which way round a pair stands matters.** In a pair file `chosen` is the side that won, so every
 outcome is 1 and "how often do pairs predicted at 0.7 come out 1?" has the answer "always": the
@@ -13,7 +13,7 @@ the raw data has them), or pass them through `both_ways`, which counts every pai
 so does not depend on the orientation at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mmpo_core.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 
 BINS = 10
 
@@ -133,7 +134,7 @@ def pair_ece(predicted: npt.ArrayLike, truth: npt.ArrayLike) -> float:
 
 
 def bootstrap_interval(
-    statistic: Callable[[npt.NDArray[np.intp]], float],
+    statistic: Callable[[Rows], float],
     groups: npt.ArrayLike,
     *,
     level: float = 0.95,
@@ -155,22 +156,40 @@ def bootstrap_interval(
     Raises:
         InputError: if there is no row, or level or resamples is out of range.
     """
+    if not 0.0 < level < 1.0 or resamples < 1:
+        raise InputError(f"need 0 < level < 1 and resamples >= 1, got {level} and {resamples}")
+    values = [statistic(rows) for rows in resampled_rows(groups, resamples=resamples, seed=seed)]
+    low, high = np.quantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    return float(low), float(high)
+
+
+def resampled_rows(
+    groups: npt.ArrayLike, *, resamples: int, seed: int, draws: int | None = None
+) -> Iterator[Rows]:
+    """Yield row numbers of groups drawn with replacement, once for each resample.
+
+    Args:
+        groups: (N,) which group each row belongs to, any labels.
+        resamples: how many times groups are drawn.
+        seed: of the draws.
+        draws: how many groups are drawn each time; as many as there are if not given.
+
+    Raises:
+        InputError: if there is no row.
+    """
     labels = np.asarray(groups)
     if labels.ndim != 1 or labels.size == 0:
         raise InputError(f"groups must be a (N,) array with N >= 1, got shape {labels.shape}")
-    if not 0.0 < level < 1.0 or resamples < 1:
-        raise InputError(f"need 0 < level < 1 and resamples >= 1, got {level} and {resamples}")
+    _, number, size = np.unique(labels, return_inverse=True, return_counts=True)
+    by_group = np.argsort(number, kind="stable")
+    start = np.cumsum(size) - size
     rng = np.random.default_rng(seed)
-    _, number = np.unique(labels, return_inverse=True)
-    members = [np.flatnonzero(number == g) for g in range(int(number.max()) + 1)]
-    values = [
-        statistic(
-            np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
-        )
-        for _ in range(resamples)
-    ]
-    low, high = np.quantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return float(low), float(high)
+    for _ in range(resamples):
+        drawn = rng.integers(len(size), size=len(size) if draws is None else draws)
+        counts = size[drawn]
+        # The i-th row of a drawn group stands i places after the group's first in `by_group`.
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        yield by_group[np.repeat(start[drawn], counts) + within]
 
 
 def _times_log(weight: Floats, value: Floats) -> Floats:

@@ -8,17 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from margintool.report.drawing import (
+    BLUE,
+    GREY,
+    MOST_POINTS,
+    ORANGE,
+    axis_end,
+    check_png,
+    plain,
+    points,
+    save_png,
+)
 from margintool.report.facts import PairReport
 from margintool.report.scan import Floats, Scan
 from mmpo_core.bradley_terry import probability
 from mmpo_core.errors import InputError
-from mmpo_core.pair_file import whole_file
 
-BLUE, ORANGE, GREY = "#2f6f9f", "#d1743c", "#8a8a8a"
-MOST_POINTS = 2000
 CURVE_POINTS = 60
-EDGE = 99.5
-FEW = 200
 
 
 def plot_report(report: PairReport, found: Scan, path: Path) -> None:
@@ -32,21 +38,19 @@ def plot_report(report: PairReport, found: Scan, path: Path) -> None:
     margin = found.numbers.get("margin")
     if margin is None or not np.isfinite(margin).any():
         raise InputError(f"{report.path}: nothing to plot, the file has no finite margin")
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: --plot writes PNG; give a name that ends in .png")
+    check_png(path)
     figure = Figure(figsize=(15, 4.8), dpi=130, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _margins(left, report, margin)
     _targets(middle, report, margin, found.numbers.get("p_chosen"))
     _length(right, report, found)
     figure.suptitle(f"{Path(report.path).name}: {report.pairs:,} pairs", fontsize=13)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    save_png(figure, path)
 
 
 def _margins(axes: Any, report: PairReport, margin: Floats) -> None:
     shown = margin[np.isfinite(margin)]
-    edge = _edge(shown)
+    edge = axis_end(shown)
     bins = np.linspace(min(0.0, float(shown.min())), edge, 41)
     axes.hist(shown[shown != 0], bins, color=BLUE, label="pairs")
     ties = int((shown == 0).sum())
@@ -58,14 +62,7 @@ def _margins(axes: Any, report: PairReport, margin: Floats) -> None:
     axes.axvline(np.median(shown), color=GREY, ls="--", label=f"median {np.median(shown):.3g}")
     axes.set(title="Margins", xlabel=_margin_label(report), ylabel="pairs")
     axes.legend(frameon=False)
-    _plain(axes)
-
-
-def _edge(values: Floats) -> float:
-    """Return where the axis ends: the maximum, or the 99.5% quantile where that is far out."""
-    high, top = float(np.percentile(values, EDGE)), float(values.max())
-    edge = top if values.size < FEW or top <= 1.5 * high else high
-    return edge if edge > 0 else 1.0
+    plain(axes)
 
 
 def _margin_label(report: PairReport) -> str:
@@ -76,7 +73,7 @@ def _margin_label(report: PairReport) -> str:
 
 def _targets(axes: Any, report: PairReport, margin: Floats, target: Floats | None) -> None:
     shown = margin[np.isfinite(margin) & (margin >= 0)]
-    edge = _edge(shown) if shown.size else 1.0
+    edge = axis_end(shown) if shown.size else 1.0
     gamma = report.gamma
     if gamma is not None:
         line = np.linspace(0, edge, 400)
@@ -94,7 +91,7 @@ def _targets(axes: Any, report: PairReport, margin: Floats, target: Floats | Non
     axes.set(xlim=(-0.02 * edge, 1.02 * edge), ylim=(0.48, 1.02))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="lower right")
-    _plain(axes)
+    plain(axes)
 
 
 def _by_rank(margin: Floats, target: Floats) -> tuple[Floats, Floats]:
@@ -107,7 +104,7 @@ def _by_rank(margin: Floats, target: Floats) -> tuple[Floats, Floats]:
 def _length(axes: Any, report: PairReport, found: Scan) -> None:
     axes.set(title="Length bias", xlabel="characters: chosen - rejected")
     axes.set(ylabel=_margin_label(report))
-    _plain(axes)
+    plain(axes)
     if not {"chosen", "rejected"} <= found.characters.keys():
         axes.text(0.5, 0.5, "no text columns", ha="center", transform=axes.transAxes)
         return
@@ -115,13 +112,10 @@ def _length(axes: Any, report: PairReport, found: Scan) -> None:
     longer_by = (found.characters["chosen"] - found.characters["rejected"]).astype(np.float64)
     kept = np.isfinite(margin)
     x, y = longer_by[kept], margin[kept]
-    reach = _edge(np.abs(x))
-    top = _edge(y)
+    reach = axis_end(np.abs(x))
+    top = axis_end(y)
     inside = (np.abs(x) <= reach) & (y <= top)
-    if x.size <= MOST_POINTS:
-        axes.plot(x[inside], y[inside], "o", color=BLUE, ms=4, alpha=0.4, mew=0)
-    else:
-        _density(axes, x[inside], y[inside])
+    points(axes, x[inside], y[inside], dense=x.size > MOST_POINTS)
     axes.axvline(0, color=GREY, lw=1)
     axes.set(xlim=(-1.05 * reach, 1.05 * reach))
     low = min(0.0, float(y.min()))
@@ -133,23 +127,9 @@ def _length(axes: Any, report: PairReport, found: Scan) -> None:
     )
 
 
-def _density(axes: Any, x: Floats, y: Floats) -> None:
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
-    # The lightest fifth is cut off: a cell with one pair must be seen on white.
-    blues = ListedColormap(colormaps["Blues"](np.linspace(0.2, 1.0, 256)))
-    drawn = axes.hexbin(x, y, gridsize=(44, 26), bins="log", mincnt=1, cmap=blues)
-    axes.figure.colorbar(drawn, ax=axes, label="pairs")
-
-
 def _bias_words(report: PairReport) -> str:
     bias = report.length_bias[0]
     if bias.share_longer is None:
         return "no pair with a winner"
     words = f"chosen is longer in {bias.share_longer:.1%}"
     return words if bias.spearman is None else f"{words}\nSpearman {bias.spearman:+.3f}"
-
-
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from margintool.hashing import combine, keys, prompt_digests, text_digests
+from margintool.hashing import pair_keys
 from margintool.progress import Progress
 from margintool.report.columns import (
     contract_columns,
@@ -90,10 +90,10 @@ def scan(path: PathLike, wanted_rows: Callable[[int], Ints], progress: Progress)
         gathered = _Gathered(wanted, recorded_gamma(metadata))
         progress.start("reading", file.metadata.num_rows)
         with damage_named(path):
-            for batch in file.iter_batches(batch_size=_batch_rows(file)):
+            for batch in file.iter_batches(batch_size=batch_rows(file)):
                 gathered.add(pa.Table.from_batches([batch]))
                 progress.advance(batch.num_rows)
-            breaches += [*gathered.breaches, *_repeated_ids(file)]
+            breaches += [*gathered.breaches, *repeated_ids(file)]
         return Scan(
             bytes=Path(path).stat().st_size,
             row_groups=file.num_row_groups,
@@ -104,14 +104,15 @@ def scan(path: PathLike, wanted_rows: Callable[[int], Ints], progress: Progress)
         )
 
 
-def _batch_rows(file: pq.ParquetFile) -> int:
-    """Rows a batch may have, so that it takes about BATCH_BYTES by the file's own account."""
+def batch_rows(file: pq.ParquetFile) -> int:
+    """Return how many rows take about BATCH_BYTES by the file's own account."""
     groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
     widest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
     return int(min(max(BATCH_BYTES / max(widest, 1.0), 1), BATCH_ROWS))
 
 
-def _repeated_ids(file: pq.ParquetFile) -> Iterator[Breach]:
+def repeated_ids(file: pq.ParquetFile) -> Iterator[Breach]:
+    """Yield the first pair_id that stands in an earlier row too."""
     found = contract_columns(file.read(columns=["pair_id"]))
     if "pair_id" in found.column_names:
         yield from id_breaches(found.column("pair_id"))
@@ -186,11 +187,8 @@ class _Gathered:
     def _hash(self, table: pa.Table) -> None:
         if not {"history", *TEXTS} <= set(table.column_names):
             return
-        prompt = prompt_digests(table)
-        chosen, rejected = (text_digests(table.column(name)) for name in ("chosen", "rejected"))
-        self._put("prompt_key", keys(prompt))
-        ordered = keys(combine([prompt, chosen, rejected]))
-        turned = keys(combine([prompt, rejected, chosen]))
+        prompt, ordered, turned = pair_keys(table)
+        self._put("prompt_key", prompt)
         self._put("ordered_key", ordered)
         self._put("pair_key", np.minimum(ordered, turned))
         self.identical_answers += int((ordered == turned).sum())

@@ -18,6 +18,7 @@ from mmpo_core.calibration import (
     nll,
     pair_ece,
     reliability,
+    resampled_rows,
 )
 from mmpo_core.errors import InputError
 
@@ -171,6 +172,20 @@ def test_bootstrap_draws_whole_groups():
     by_row = bootstrap_interval(mean, np.arange(200))
     ratio = (by_group[1] - by_group[0]) / (by_row[1] - by_row[0])
     assert ratio == pytest.approx(math.sqrt(10), rel=0.2)
+
+
+def test_resampled_rows_are_whole_groups_in_the_order_of_the_draws():
+    """Groups a, b, c hold rows (0, 3), (1,), (2, 4, 5); the draws come from the same generator."""
+    rows = {0: [0, 3], 1: [1], 2: [2, 4, 5]}
+    rng = np.random.default_rng(7)
+    found = resampled_rows(list("abcacc"), resamples=20, seed=7)
+    for drawn in found:
+        assert drawn.tolist() == [r for g in rng.integers(3, size=3) for r in rows[int(g)]]
+
+
+def test_resampled_rows_of_fewer_draws():
+    sizes = [len(r) for r in resampled_rows(np.arange(1000), resamples=3, seed=0, draws=40)]
+    assert sizes == [40, 40, 40]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from margintool.report import plot
+from margintool.report.drawing import axis_end
 from margintool.report.inspecting import inspect_pairs
 from mmpo_core.bradley_terry import probability
 from mmpo_core.errors import InputError
@@ -142,7 +142,7 @@ def test_a_place_that_cannot_be_written_is_an_input_error(pair_file: Path, tmp_p
 
 
 def test_the_axis_ends_at_the_maximum_unless_that_is_far_out() -> None:
-    assert plot._edge(np.array([0.0, 1.0, 2.0])) == 2.0
-    assert plot._edge(np.array([1.0] * 1000 + [100.0])) == 1.0
-    assert plot._edge(np.array([1.0, 1.0, 100.0])) == 100.0
-    assert plot._edge(np.zeros(3)) == 1.0
+    assert axis_end(np.array([0.0, 1.0, 2.0])) == 2.0
+    assert axis_end(np.array([1.0] * 1000 + [100.0])) == 1.0
+    assert axis_end(np.array([1.0, 1.0, 100.0])) == 100.0
+    assert axis_end(np.zeros(3)) == 1.0
