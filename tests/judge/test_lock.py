@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.journal import lock
+from margintool import locking
 from margintool.judge.journal.lock import journal_lock
 from mmpo_core.errors import InputError
 
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_locked_is_named(
     def fail(_: object) -> None:
         raise problem
 
-    monkeypatch.setattr(lock.FileLock, "acquire", fail)
+    monkeypatch.setattr(locking.FileLock, "acquire", fail)
     with (
         pytest.raises(InputError, match=r"journal\.sqlite: cannot be locked .* local disk"),
         journal_lock(tmp_path / "journal.sqlite"),
