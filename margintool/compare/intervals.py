@@ -15,6 +15,7 @@ import numpy as np
 
 from margintool.compare.joining import Joined
 from margintool.compare.measures import all_numbers
+from margintool.compare.reading import Floats
 from margintool.progress import Progress
 from mmpo_core.calibration import resampled_rows
 
@@ -88,10 +89,8 @@ def _draws(prompts: int, pairs: int) -> int:
     return min(prompts, enough)
 
 
-def _interval(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], at: float, shrink: float
-) -> Interval:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    if shrink == 1.0:
-        return float(low), float(high)
-    return float(at + shrink * (low - at)), float(at + shrink * (high - at))
+def _interval(values: Floats, at: float, shrink: float) -> Interval:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    if shrink == 1.0:  # the same bounds, without rounding
+        return low, high
+    return at + shrink * (low - at), at + shrink * (high - at)

@@ -130,7 +130,8 @@ def tenths(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     group = np.searchsorted(edges, x, side="left")
     size = np.bincount(group)
     used = size > 0
-    return tuple(np.bincount(group, weights=v)[used] / size[used] for v in (x, y))  # type: ignore[return-value]
+    mean_x, mean_y = (np.bincount(group, weights=v)[used] / size[used] for v in (x, y))
+    return mean_x, mean_y
 
 
 def _reliability(
@@ -148,11 +149,12 @@ def _reliability(
         table = reliability(*both_ways(pairs.target_a, truth), bins=2 * BINS)
         shown = (table.count > 0) & (table.low >= 0.5 - 1e-9)
         label = f"{two.b}'s {name} (ECE {ece.value:.3f})"
-        axes.plot(
-            table.mean_predicted[shown], table.mean_true[shown], "o-", color=colour, label=label
-        )
-        lowest = min(lowest, float(np.min(table.mean_true[shown], initial=0.5)))
-    axes.set(xlim=(0.49, 1.01), ylim=(lowest - 0.02, 1.01), title=f"Reliability of {two.a}")
+        predicted, true = table.mean_predicted[shown], table.mean_true[shown]
+        axes.plot(predicted, true, "o-", color=colour, label=label)
+        lowest = min(lowest, float(np.min(true, initial=0.5)))
+    # Room above 1 for the legend.
+    axes.set(xlim=(0.49, 1.01), ylim=(lowest - 0.02, 1.0 + 0.3 * (1.0 - lowest)))
+    axes.set(title=f"Reliability of {two.a}", yticks=np.arange(np.ceil(10 * lowest), 11) / 10)
     axes.set(ylabel=f"share of {two.b} for {two.a}'s winner")
     axes.tick_params(labelbottom=False)
     axes.legend(frameon=False, loc="upper left")
