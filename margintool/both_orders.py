@@ -9,7 +9,7 @@ Rows of one pair may stand anywhere in the input, so the texts of all are spille
 and two scores of each stay in memory, 33 bytes, which become 150 while they are merged.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,16 +19,16 @@ import pyarrow.compute as pc
 
 from margintool import hashing
 from margintool.canonical import PAIR_TYPES, CanonicalBatch
+from margintool.judge.item import ONE_ORDER
 from margintool.orders import OrderCounts, merged_gap
 from margintool.origins import with_more
-from margintool.rejects import Rejects
+from margintool.rejects import DUPLICATE, Rejects
 from margintool.sources import Scored
 from margintool.storage import Spill
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-ONE_ORDER = "judge_one_order"
 AT_ONCE = 4096
 KEPT_COLUMNS = ["prompt", "history", "response_a", "response_b", "origin"]
 
@@ -121,12 +121,38 @@ def merged_orders(
         yield CanonicalBatch(_pair_table(merged, complete[start : start + AT_ONCE], spill), 0)
 
 
+def first_of_each(
+    batches: Iterable[CanonicalBatch], rejects: Rejects
+) -> Generator[CanonicalBatch, None, None]:
+    """Yield every pair once, as it first appears, whichever order it has later.
+
+    For sources that do not read its scores: what two rows of one pair differ in.
+
+    Args:
+        batches: canonical pairs.
+        rejects: gets the later rows of a pair as duplicates.
+    """
+    seen: set[bytes] = set()
+    for batch in batches:
+        pairs = batch.table
+        a, b = (hashing.text_digests(pairs.column(f"response_{side}")) for side in "ab")
+        low, high, _ = hashing.in_order(a, b)
+        keys = [bytes(key) for key in hashing.combine([hashing.prompt_digests(pairs), low, high])]
+        usable = pairs.column("reason").is_null().to_pylist()
+        again = []
+        for key, good in zip(keys, usable, strict=True):
+            again.append(good and key in seen)
+            if good:
+                seen.add(key)
+        rejects.add(pairs.filter(pa.array(again, pa.bool_())), DUPLICATE)
+        fresh = pairs.filter(pc.invert(pa.array(again, pa.bool_())))
+        yield CanonicalBatch(fresh, batch.rows_read)
+
+
 def _judged(pairs: pa.Table, score_a: Floats, score_b: Floats) -> Judged:
     """Return the numbers of N canonical pairs."""
     a, b = (hashing.text_digests(pairs.column(f"response_{side}")) for side in "ab")
-    (a_high, a_low), (b_high, b_low) = a.view("<u8").T, b.view("<u8").T
-    swapped = (b_high < a_high) | ((b_high == a_high) & (b_low < a_low))
-    low, high = np.where(swapped[:, None], b, a), np.where(swapped[:, None], a, b)
+    low, high, swapped = hashing.in_order(a, b)
     digests = hashing.combine([hashing.prompt_digests(pairs), low, high])
     return Judged(digests.view("<u8"), swapped, np.stack([score_a, score_b]))
 

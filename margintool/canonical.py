@@ -17,6 +17,9 @@ NOT_TEXT = "__not_text"
 REFERENCE = "reference"
 """A reference answer: a further column of both shapes, where --reference names one."""
 
+REFERENCE_B = "reference_b"
+"""That of the second answer, where two responses with references of their own become a pair."""
+
 SCORE_CONFLICT = "score_conflict"
 """Reason of a response whose overall rating contradicts its aspect ratings."""
 

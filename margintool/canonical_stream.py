@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool.both_orders import merged_orders
+from margintool.both_orders import first_of_each, merged_orders
 from margintool.canonical import REFERENCE, CanonicalBatch
 from margintool.layouts import Layout, apply_map, require, wanted_columns
 from margintool.plan import Plan
@@ -46,6 +46,8 @@ def canonical_pairs(
                 plan.findings.orders,
                 lambda pairs: plan.source.score_pairs(pairs, plan.settings),
             )
+    elif plan.layout.both_orders:
+        yield from prefetch(first_of_each(found, rejects))
     else:
         yield from prefetch(found)
 

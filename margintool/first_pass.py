@@ -1,6 +1,6 @@
 """The first pass: canonical pairs are scored, oriented and spilled; only numbers stay in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ class FirstPass:
         margin_raw: (N,) float64.
         flipped: (N,) whether a given preference contradicted the scores.
         prompt: (N,) uint64 key of history and prompt.
-        pair: (N, 2) uint64, the two halves of the pair's 128-bit digest.
+        pair: (N, 2) uint64, 128 bits by which equal pairs are known.
         further: the columns that the source adds to those of the contract.
     """
 
@@ -60,19 +60,14 @@ def first_pass(
             continue
         oriented = orient(pairs, scored)
         prompts = hashing.prompt_digests(oriented)
-        pair_ids = hashing.combine(
-            [
-                prompts,
-                hashing.text_digests(oriented.column("chosen")),
-                hashing.text_digests(oriented.column("rejected")),
-                _source_digest(plan, oriented.num_rows),
-            ]
-        )
+        answers = [hashing.text_digests(oriented.column(name)) for name in ("chosen", "rejected")]
+        source = _source_digest(plan, oriented.num_rows)
+        pair_ids = hashing.combine([prompts, *answers, source])
         spill.append(oriented.add_column(0, "pair_id", hashing.hex_strings(pair_ids)))
         parts.margin_raw.append(np.abs(scored.gap))
         parts.flipped.append(conflicts(pairs, scored.gap))
         parts.prompt.append(hashing.keys(prompts))
-        parts.pair.append(pair_ids.view("<u8"))
+        parts.pair.append(_same_pair(pair_ids, prompts, answers, scored.gap == 0))
         parts.further = further_columns(oriented.schema)
     spill.finish()
     return FirstPass(
@@ -83,6 +78,18 @@ def first_pass(
         np.concatenate([np.empty((0, 2), np.uint64), *parts.pair]),
         parts.further,
     )
+
+
+def _same_pair(
+    pair_ids: hashing.Digests,
+    prompts: hashing.Digests,
+    answers: Sequence[hashing.Digests],
+    tie: npt.NDArray[np.bool_],
+) -> hashing.Keys:
+    """Return (N, 2) keys that are equal for equal pairs: a tie is the same either way round."""
+    *unordered, _ = hashing.in_order(*answers)
+    keys = np.where(tie[:, None], hashing.combine([prompts, *unordered]), pair_ids)
+    return keys.view("<u8")
 
 
 def _usable(plan: Plan, pairs: pa.Table, rejects: Rejects) -> tuple[pa.Table, Scored]:

@@ -17,6 +17,7 @@ import xxhash
 
 Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
+Digests = npt.NDArray[np.uint8]
 
 # 4 do for long numbers; for numbers of a few bits samples were even from 8 on (chi-square).
 FEISTEL_ROUNDS = 12
@@ -61,6 +62,16 @@ def combine(digests: Sequence[npt.NDArray[np.uint8] | None]) -> npt.NDArray[np.u
     digest = xxhash.xxh3_128_digest
     joined = b"".join([digest(raw[i : i + width]) for i in range(0, len(raw), width)])
     return np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16)
+
+
+def in_order(a: Digests, b: Digests) -> tuple[Digests, Digests, npt.NDArray[np.bool_]]:
+    """Return two (N, 16) digests row by row smaller one first, and (N,) which rows that swaps.
+
+    The same for (a, b) and (b, a): what is hashed from it does not depend on their order.
+    """
+    (a_high, a_low), (b_high, b_low) = a.view("<u8").T, b.view("<u8").T
+    swapped = (b_high < a_high) | ((b_high == a_high) & (b_low < a_low))
+    return np.where(swapped[:, None], b, a), np.where(swapped[:, None], a, b), swapped
 
 
 def prompt_digests(table: pa.Table) -> npt.NDArray[np.uint8]:

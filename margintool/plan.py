@@ -61,7 +61,8 @@ class Plan:
         if self.settings.scale is None:
             return None
         low, high = self.settings.scale
-        width = high if self.layout.gives_gap else high - low
+        gaps = self.layout.gives_gap and self.source.needs_scores
+        width = high if gaps else high - low
         return width if width < float("inf") else None
 
 
@@ -134,6 +135,11 @@ def _judging(options: ScoreOptions, source: Source) -> "Judging | None":
         return None
     from margintool.judge.asking.judging import make_judging
 
+    if options.mode == "pair" and options.pairing not in (None, "all"):
+        raise InputError(
+            f"--pairing {options.pairing} needs ratings to rank answers by, and --mode pair has "
+            "none: it compares all with all. --max-pairs-per-prompt keeps a sample"
+        )
     out = Path(options.out)
     return make_judging(
         options,

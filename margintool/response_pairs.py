@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margintool import hashing
-from margintool.canonical import PAIR_TYPES, REFERENCE, CanonicalBatch
+from margintool.canonical import PAIR_TYPES, REFERENCE, REFERENCE_B, CanonicalBatch
 from margintool.numbers import to_numbers
 from margintool.origins import with_more
 from margintool.pairing import PAIRS_AT_ONCE, Excess, Limits, pair_up
@@ -96,11 +96,19 @@ def _spill_responses(
         keys = row.astype(np.uint64) if by_row else hashing.keys(hashing.prompt_digests(kept))
         spill.append(kept)
         read.group.append(keys)
-        read.text.append(hashing.text_digests(kept.column("response")).view("<u8"))
+        read.text.append(_identity(kept).view("<u8"))
         read.rating.append(rated.rating[good])
         read.rows += batch.rows_read
     spill.finish()
     return read
+
+
+def _identity(kept: pa.Table) -> hashing.Digests:
+    """Return (N, 16) digests of what makes a response: its text, and what it is judged by."""
+    texts = hashing.text_digests(kept.column("response"))
+    if REFERENCE not in kept.column_names:
+        return texts
+    return hashing.combine([texts, hashing.text_digests(kept.column(REFERENCE))])
 
 
 def _to_spill(plan: Plan, responses: pa.Table) -> pa.Table:
@@ -169,7 +177,7 @@ def _pair_table(distinct: Distinct, first: Rows, second: Rows, spill: Spill) -> 
         for name, kind in PAIR_TYPES.items()
     }
     if REFERENCE in a.column_names:
-        columns[REFERENCE] = a.column(REFERENCE)
+        columns |= {REFERENCE: a.column(REFERENCE), REFERENCE_B: b.column(REFERENCE)}
     return pa.table({**columns, "origin": pc.if_else(pc.equal(from_a, from_b), from_a, both)})
 
 

@@ -135,6 +135,8 @@ def _options(plan: Plan) -> dict[str, Any]:
     if plan.judging is not None:
         left_out -= set(ASKED)
     kept = {k: v for k, v in asdict(plan.options).items() if k not in left_out}
+    if plan.layout.kind == "responses":
+        kept["pairing"] = plan.pairing
     plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return plain
 

@@ -46,7 +46,7 @@ MEANINGS: dict[str, str] = {
     "margin": "the gap normalised, unit-free, >= 0: what the trainer reads",
     "p_chosen": "target sigma(gamma * margin) with the file's gamma, 0.5 to 1",
     "weight": "1, or the evidence behind the pair: number of votes or judges; > 0",
-    "source": "where the margin comes from: shp (votes) or ratings",
+    "source": "where the margin comes from: shp (votes), ratings or gpt4 (LLM judges)",
     "origin": "where the row came from: file or dataset, split, row",
 }
 """What each column of PAIR_SCHEMA holds: for the docs and for dataset cards."""

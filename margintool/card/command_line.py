@@ -35,6 +35,8 @@ def _option(name: str, value: Any) -> Iterator[str]:
         yield flag if value else f"--no-{flag.removeprefix('--')}"
     elif isinstance(value, Mapping):
         yield from (flag, ",".join(f"{key}={column}" for key, column in value.items()))
+    elif name == "scale" and isinstance(value, list):
+        yield from (flag, ",".join(f"{end:g}" for end in value))
     else:
         for item in value if isinstance(value, list) else [value]:
             yield from (flag, str(item))

@@ -89,7 +89,9 @@ class Verdict:
     detail: str | None = None
 
 
-# Why a reply has no value: for rejects, `judge status` and the docs.
+ONE_ORDER = "judge_one_order"
+ONE_SIDE = "judge_one_side"
+# Why a reply, or a pair of them, has no value: for rejects, `judge status` and the docs.
 REASONS: dict[str, str] = {
     "judge_empty": "the reply is empty",
     "judge_refused": "the judge refused to answer",
@@ -99,8 +101,8 @@ REASONS: dict[str, str] = {
     "judge_out_of_scale": "the rating lies outside the scale",
     "judge_failed": "no reply: the request failed after its retries",
     "judge_not_asked": "the request was not sent before the run stopped",
-    "judge_one_side": "no judge has a rating of both answers",
-    "judge_one_order": "only one of the two orders has a verdict",
+    ONE_SIDE: "no judge has a rating of both answers",
+    ONE_ORDER: "only one of the two orders has a verdict",
 }
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from margintool.judge.asking.panel import Panel
-from margintool.judge.item import REASONS, Item
+from margintool.judge.item import ONE_ORDER, REASONS, Item
 from margintool.judge.journal.journal import Journal, Stored
 
 Floats = npt.NDArray[np.float64]
-Words = list[str | None]
-ONE_ORDER = "judge_one_order"
+Texts = npt.NDArray[np.object_]
+Problem = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,15 @@ class Ratings:
 
     Args:
         by_judge: (N, J) mean over draws; NaN where a judge has none.
-        verdicts: (N,) how many verdicts were read.
-        read_from: N of json, text, logprobs, or several joined by `+`; None where no verdict.
-        reason, detail: N texts or None: why an answer has no rating from any judge.
+        verdicts: (N, J) how many verdicts that is the mean of.
+        read_from: (N, J) json, text, logprobs, or several joined by `+`; None without a verdict.
+        problems: N (reason, detail) of the first question without a value, or None.
     """
 
     by_judge: Floats
     verdicts: Floats
-    read_from: Words
-    reason: Words
-    detail: Words
+    read_from: Texts
+    problems: Sequence[Problem | None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,9 @@ class Comparisons:
             a tie or a loss counting 0; NaN where a judge lacks an order.
         gap_first: (N, J) mean signed strength for a where a was shown first.
         gap_second: (N, J) the same where a was shown second.
-        verdicts, read_from, reason, detail: as in Ratings.
+        verdicts: (N, J, 2) how many verdicts there are in either order.
+        read_from: (N, J), as in Ratings.
+        problems: as in Ratings; `judge_one_order` where only the other order has a verdict.
     """
 
     points_a: Floats
@@ -62,16 +63,19 @@ class Comparisons:
     gap_first: Floats
     gap_second: Floats
     verdicts: Floats
-    read_from: Words
-    reason: Words
-    detail: Words
+    read_from: Texts
+    problems: Sequence[Problem | None]
 
 
 def ratings(verdicts: Verdicts, items: Sequence[Item]) -> Ratings:
     """Return what judges said of N answers."""
-    found = _look_up(verdicts, items)
-    reason, detail = _reasons(found)
-    return Ratings(mean(found.value[..., 0], axis=2), found.read, found.read_from, reason, detail)
+    value, stored = _look_up(verdicts, items)
+    return Ratings(
+        by_judge=mean(value[..., 0], axis=2),
+        verdicts=_count(value[..., 0]),
+        read_from=_read_from(stored, verdicts.panel),
+        problems=[_first_problem(of_item) for of_item in stored],
+    )
 
 
 def comparisons(verdicts: Verdicts, items: Sequence[Item]) -> Comparisons:
@@ -81,26 +85,24 @@ def comparisons(verdicts: Verdicts, items: Sequence[Item]) -> Comparisons:
     and -v in the second. Its positive part are points of a, its negative part points of b, so
     that points_a - points_b is the mean gap: verdicts that disagree shrink it.
     """
-    found = _look_up(verdicts, items)
-    gap = found.value * np.array([1.0, -1.0])  # (N, J, S, O), for a
+    value, stored = _look_up(verdicts, items)
+    gap = value * np.array([1.0, -1.0])  # (N, J, S, O), for a
     by_order = mean(gap, axis=2)
-    won = mean(np.maximum(gap, 0), axis=2)
-    lost = mean(np.maximum(-gap, 0), axis=2)
-    reason, detail = _reasons(found)
-    lacking = np.asarray(np.isnan(by_order).any(axis=2))  # (N, J)
-    half = np.logical_and.reduce(lacking, axis=1) & (found.read > 0)
-    for row in np.flatnonzero(half).tolist():
-        reason[row] = ONE_ORDER
-        detail[row] = f"{REASONS[ONE_ORDER]}; the other: {found.problem(row)[1]}"
     return Comparisons(
-        points_a=won.mean(axis=2),
-        points_b=lost.mean(axis=2),
+        points_a=mean(np.maximum(gap, 0), axis=2).mean(axis=2),
+        points_b=mean(np.maximum(-gap, 0), axis=2).mean(axis=2),
         gap_first=by_order[..., 0],
         gap_second=by_order[..., 1],
-        verdicts=found.read,
-        read_from=found.read_from,
-        reason=reason,
-        detail=detail,
+        verdicts=_count(value),
+        read_from=_read_from(stored, verdicts.panel),
+        problems=[
+            _one_order(problem) if problem is not None and some else problem
+            for problem, some in zip(
+                (_first_problem(of_item) for of_item in stored),
+                (~np.isnan(value)).sum(axis=(1, 2, 3)).tolist(),
+                strict=True,
+            )
+        ],
     )
 
 
@@ -120,28 +122,26 @@ def side_means(by_judge_a: Floats, by_judge_b: Floats) -> tuple[Floats, Floats]:
     return a, b
 
 
-@dataclass(frozen=True)
-class _Found:
-    """value: (N, J, S, O); read: (N,) verdicts with a value; stored: N lists of J * S * O."""
+def evidence(first: Floats, second: Floats) -> Floats:
+    """Return what the difference of two means is worth: 2 / (1 / n + 1 / m) verdicts.
 
-    value: Floats
-    read: Floats
-    read_from: Words
-    stored: list[list[Stored]]
+    Its variance is proportional to 1 / n + 1 / m, so that n verdicts on either side are worth n;
+    0 where a side has none.
 
-    def problem(self, row: int) -> tuple[str, str]:
-        """Return reason and detail of the first question of an item that has no value."""
-        return next(problem for one in self.stored[row] if (problem := _problem(one)) is not None)
+    Args:
+        first, second: numbers of verdicts behind the two means, of one shape.
+    """
+    total = first + second
+    return np.divide(2 * first * second, total, out=np.zeros(total.shape), where=total > 0)
 
 
-def _look_up(verdicts: Verdicts, items: Sequence[Item]) -> _Found:
+def _look_up(verdicts: Verdicts, items: Sequence[Item]) -> tuple[Floats, list[list[Stored]]]:
+    """Return the (N, J, S, O) values, NaN for none, and what is stored, J * S * O an item."""
     keys = [verdicts.panel.keys(item) for item in items]
     known = verdicts.journal.verdicts(list({key for of_item in keys for key in of_item}))
     stored = [[known.get(key, _NOT_ASKED) for key in of_item] for of_item in keys]
     value = np.array([[_value(one) for one in of_item] for of_item in stored], np.float64)
-    value = value.reshape(len(items), *verdicts.panel.shape)
-    read = np.asarray((~np.isnan(value)).sum(axis=(1, 2, 3)), np.float64)
-    return _Found(value, read, [_read_from(of_item) for of_item in stored], stored)
+    return value.reshape(len(items), *verdicts.panel.shape), stored
 
 
 _NOT_ASKED = Stored(verdict=None, error=None)
@@ -152,14 +152,28 @@ def _value(stored: Stored) -> float:
     return np.nan if verdict is None or verdict.value is None else verdict.value
 
 
-def _read_from(stored: Sequence[Stored]) -> str | None:
-    kinds = {
-        one.verdict.read_from for one in stored if one.verdict and one.verdict.value is not None
-    }
-    return "+".join(sorted(kinds)) or None
+def _count(value: Floats) -> Floats:
+    """Return how many of the draws, the third axis, have a value."""
+    return np.asarray((~np.isnan(value)).sum(axis=2), np.float64)
 
 
-def _problem(stored: Stored) -> tuple[str, str] | None:
+def _read_from(stored: Sequence[Sequence[Stored]], panel: Panel) -> Texts:
+    """Return (N, J) how each judge's verdicts were read."""
+    judges, draws, orders = panel.shape
+    found = np.full((len(stored), judges), None, dtype=object)
+    for row, of_item in enumerate(stored):
+        for judge in range(judges):
+            of_judge = of_item[judge * draws * orders : (judge + 1) * draws * orders]
+            kinds = {v.read_from for one in of_judge if (v := one.verdict) and v.value is not None}
+            found[row, judge] = "+".join(sorted(kinds)) or None
+    return found
+
+
+def _first_problem(of_item: Sequence[Stored]) -> Problem | None:
+    return next((problem for one in of_item if (problem := _problem(one)) is not None), None)
+
+
+def _problem(stored: Stored) -> Problem | None:
     if stored.verdict is None:
         reason = "judge_failed" if stored.error else "judge_not_asked"
         return reason, stored.error or REASONS[reason]
@@ -169,10 +183,5 @@ def _problem(stored: Stored) -> tuple[str, str] | None:
     return reason, stored.verdict.detail or REASONS[reason]
 
 
-def _reasons(found: _Found) -> tuple[Words, Words]:
-    """Return reason and detail of items without any verdict."""
-    reason: Words = [None] * len(found.stored)
-    detail: Words = [None] * len(found.stored)
-    for row in np.flatnonzero(found.read == 0).tolist():
-        reason[row], detail[row] = found.problem(row)
-    return reason, detail
+def _one_order(problem: Problem) -> Problem:
+    return ONE_ORDER, f"{REASONS[ONE_ORDER]}; the other: {problem[1]}"

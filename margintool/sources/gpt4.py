@@ -5,42 +5,47 @@ asked before the first pass (margintool/judging.py); here their verdicts are onl
 How judges are asked and read: docs/judge.md; dataset card: data_cards/own-preferences.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margintool.canonical import SCORE_REASONS
+from margintool.canonical import REFERENCE, REFERENCE_B, SCORE_REASONS
 from margintool.findings import Evidence
-from margintool.judge.item import REASONS, Item
+from margintool.judge.item import ONE_SIDE, REASONS, Item
 from margintool.numbers import to_numbers
-from margintool.sources.base import Floats, Rated, Scored, Settings, Source, first_reason
+from margintool.sources.base import Floats, Rated, Scored, Settings, Source, first_reason, mark
 
 Mask = npt.NDArray[np.bool_]
 Reasons = tuple[pa.Array, pa.Array]
+Texts = npt.NDArray[np.object_]
+Problem = tuple[str, str]
 PAIR = "pair"
-ONE_SIDE = "judge_one_side"
+ROUNDING = 1e-9  # of a gap: means of the same numbers in another order differ by less
 
 
 def rate(responses: pa.Table, settings: Settings) -> Rated:
     """Return one rating per canonical response. N rows in, N out.
 
-    In `pair` mode answers have no rating until they are compared: all are 0.
+    The mean over all judges: an answer that one of them did not rate is rejected, as it could
+    not be ranked fairly among those that all did. In `pair` mode answers have no rating until
+    they are compared: all are 0.
     """
     own = usable_reason(responses)
     usable = np.asarray(own[0].is_null())
     if settings.margin == PAIR:
         return Rated(np.where(usable, 0.0, np.nan), *own)
-    from margintool.judge.margins import mean, ratings
+    from margintool.judge.margins import ratings
 
     assert settings.verdicts is not None
     found = ratings(settings.verdicts, items(responses.filter(pa.array(usable)), ("response",)))
-    rating = _spread(usable, mean(found.by_judge, axis=1))
-    return Rated(rating, *first_reason(own, _spread_words(usable, found.reason, found.detail)))
+    unrated = np.logical_or.reduce(np.isnan(found.by_judge), axis=1)
+    problems = _where(unrated, found.problems)
+    rating = found.by_judge.mean(axis=1)  # NaN where a judge has none
+    return Rated(_spread(usable, rating), *first_reason(own, _spread_problems(usable, problems)))
 
 
 def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
@@ -54,23 +59,20 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
     judged = (_compared if settings.margin == PAIR else _rated)(
         pairs.filter(pa.array(usable)), settings
     )
-    reason, detail = first_reason(own, _spread_words(usable, judged.reason, judged.detail))
-    good = np.asarray(reason.is_null())
-    score_a, score_b = (_spread(usable, side) for side in (judged.score_a, judged.score_b))
+    score_a, score_b = judged.scores
+    missing = np.isnan(score_a)
+    reason, detail = first_reason(own, _spread_problems(usable, _where(missing, judged.problems)))
+    gap = score_a - score_b
+    gap[np.abs(gap) < ROUNDING] = 0.0
     return Scored(
-        gap=np.where(good, score_a - score_b, np.nan),
-        score_a=score_a,
-        score_b=score_b,
+        gap=_spread(usable, gap),
+        score_a=_spread(usable, score_a),
+        score_b=_spread(usable, score_b),
         weight=np.maximum(np.nan_to_num(_spread(usable, judged.weight), nan=1.0), 1.0),
         reason=reason,
         detail=detail,
         extra=pa.table({**_given(pairs), **_columns(judged, usable)}),
-        evidence=Evidence(
-            judged.by_judge_a - judged.by_judge_b,
-            judged.gap_first,
-            judged.gap_second,
-            judged.read_from,
-        ),
+        evidence=judged.evidence(),
     )
 
 
@@ -79,122 +81,141 @@ class _Judged:
     """What judges said of N usable pairs.
 
     Args:
-        score_a, score_b: (N,) means over judges with a verdict on both sides.
-        by_judge_a, by_judge_b: (N, J) score of each judge.
+        by_judge: (2, N, J) score of a and of b by each judge, NaN for none.
         weight: (N,) verdicts behind the pair.
-        gap_first, gap_second: (N * J,) in `pair` mode, else empty.
-        read_from, reason, detail: N texts or None.
-        flipped: (N,) in `pair` mode, whether some judge's orders name different winners.
+        read_from: (N, J) how each judge's verdicts were read.
+        problems: N (reason, detail) of a verdict that is missing, or None.
+        gaps: (2, N, J) in `pair` mode, gaps for a shown first and shown second; else None.
     """
 
-    score_a: Floats
-    score_b: Floats
-    by_judge_a: Floats
-    by_judge_b: Floats
+    by_judge: Floats
     weight: Floats
-    gap_first: Floats
-    gap_second: Floats
-    read_from: Sequence[str | None]
-    reason: Sequence[str | None]
-    detail: Sequence[str | None]
-    flipped: Mask | None = None
+    read_from: Texts
+    problems: Sequence[Problem | None]
+    gaps: Floats | None = None
+
+    @property
+    def scores(self) -> tuple[Floats, Floats]:
+        """(N,) scores of a and of b, means over the judges that have both."""
+        from margintool.judge.margins import side_means
+
+        return side_means(*self.by_judge)
+
+    def read_by_those(self) -> list[str | None]:
+        """Return how the verdicts of the judges that have both sides were read."""
+        a, b = np.isnan(self.by_judge)
+        both = ~(a | b)
+        return [_joined(kinds[row]) for kinds, row in zip(self.read_from, both, strict=True)]
+
+    def evidence(self) -> Evidence:
+        """Return what findings are counted from."""
+        a, b = self.by_judge
+        gaps = np.empty((2, 0)) if self.gaps is None else self.gaps.reshape(2, -1)
+        first, second = gaps[0], gaps[1]
+        return Evidence(a - b, first, second, self.read_by_those())
 
 
 def _rated(pairs: pa.Table, settings: Settings) -> _Judged:
     """Return the ratings of both answers of N pairs."""
-    from margintool.judge.margins import ratings, side_means
+    from margintool.judge.margins import evidence, ratings
 
     assert settings.verdicts is not None
     a, b = (
         ratings(settings.verdicts, items(pairs, (side,))) for side in ("response_a", "response_b")
     )
-    score_a, score_b = side_means(a.by_judge, b.by_judge)
-    none = np.empty(0)
+    one_side = (ONE_SIDE, REASONS[ONE_SIDE])
+    read = (a.verdicts.sum(axis=1).tolist(), b.verdicts.sum(axis=1).tolist())
+    problems = [
+        one_side if read_a and read_b else of_b if read_a else of_a
+        for of_a, of_b, read_a, read_b in zip(a.problems, b.problems, *read, strict=True)
+    ]
     return _Judged(
-        score_a,
-        score_b,
-        a.by_judge,
-        b.by_judge,
-        2 * a.verdicts * b.verdicts / np.maximum(a.verdicts + b.verdicts, 1),
-        none,
-        none,
-        [_joined(*both) for both in zip(a.read_from, b.read_from, strict=True)],
-        *_reasons_of_both(a, b, np.isnan(score_a)),
+        by_judge=np.stack([a.by_judge, b.by_judge]),
+        weight=evidence(a.verdicts, b.verdicts).sum(axis=1),
+        read_from=_both(a.read_from, b.read_from),
+        problems=problems,
     )
-
-
-def _reasons_of_both(a: Any, b: Any, missing: Mask) -> tuple[list[str | None], list[str | None]]:
-    """Return reason and detail where no judge has a rating of both answers."""
-    reason, detail = list(a.reason), list(a.detail)
-    for row in np.flatnonzero(missing).tolist():
-        if reason[row] is None:
-            reason[row] = b.reason[row] or ONE_SIDE
-            detail[row] = b.detail[row] or REASONS[ONE_SIDE]
-    return reason, detail
 
 
 def _compared(pairs: pa.Table, settings: Settings) -> _Judged:
     """Return the comparisons of N pairs."""
-    from margintool.judge.margins import comparisons, side_means
+    from margintool.judge.margins import comparisons, evidence
 
     assert settings.verdicts is not None
     found = comparisons(settings.verdicts, items(pairs, ("response_a", "response_b")))
-    score_a, score_b = side_means(found.points_a, found.points_b)
     return _Judged(
-        score_a,
-        score_b,
-        found.points_a,
-        found.points_b,
-        found.verdicts,
-        found.gap_first.ravel(),
-        found.gap_second.ravel(),
-        found.read_from,
-        found.reason,
-        found.detail,
-        np.logical_or.reduce(found.gap_first * found.gap_second < 0, axis=1),
+        by_judge=np.stack([found.points_a, found.points_b]),
+        weight=2 * evidence(found.verdicts[..., 0], found.verdicts[..., 1]).sum(axis=1),
+        read_from=found.read_from,
+        problems=found.problems,
+        gaps=np.stack([found.gap_first, found.gap_second]),
     )
 
 
 def items(table: pa.Table, answers: tuple[str, ...]) -> list[Item]:
     """Return N canonical rows as what a judge is shown, with the answers of these columns."""
     names = ["prompt", "history", *answers]
-    reference = table.column("reference") if "reference" in table.column_names else None
     rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    references = [None] * table.num_rows if reference is None else reference.to_pylist()
     return [
         Item(prompt, tuple(history), tuple(texts), reference)
-        for (prompt, history, *texts), reference in zip(rows, references, strict=True)
+        for (prompt, history, *texts), reference in zip(
+            rows, _references(table, answers), strict=True
+        )
     ]
 
 
+def _references(table: pa.Table, answers: tuple[str, ...]) -> list[str | None]:
+    """Return the reference answers to judge by: b's own where b is judged by itself."""
+    own = REFERENCE_B if answers == ("response_b",) else REFERENCE
+    name = own if own in table.column_names else REFERENCE
+    found: list[str | None] = (
+        table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows
+    )
+    return found
+
+
 def usable_reason(table: pa.Table) -> Reasons:
-    """Return why rows cannot be judged: their own reasons, but for those about their scores."""
+    """Return why rows cannot be judged: their own reasons, but for those about their scores.
+
+    Pairs of one text, as two responses with references of their own may be, are no pairs either.
+    """
     reason, detail = table.column("reason"), table.column("detail")
     about_scores = pc.is_in(reason, pa.array(SCORE_REASONS, pa.string()))
     nothing = pa.scalar(None, pa.string())
-    return first_reason(
-        (pc.if_else(about_scores, nothing, reason), pc.if_else(about_scores, nothing, detail))
-    )
+    own = (pc.if_else(about_scores, nothing, reason), pc.if_else(about_scores, nothing, detail))
+    if "response_a" not in table.column_names:
+        return first_reason(own)
+    same = pc.fill_null(pc.equal(table.column("response_a"), table.column("response_b")), False)
+    words = "both answers are the same text"
+    return first_reason(own, mark(np.asarray(same), "identical_responses", lambda _: words))
 
 
 def _given(pairs: pa.Table) -> dict[str, pa.Array]:
-    """Return the input's own scores as columns of the pair file, null where they are no numbers."""
-    return {
-        f"given_{name}": pa.array(to_numbers(pairs.column(name))[0], from_pandas=True)
-        for name in ("score_a", "score_b")
-    }
+    """Return the input's own scores as columns of the pair file, null where they are no numbers.
+
+    Where it has only a signed gap, that is the score of the answer it favours, 0 the other's.
+    """
+    gap = pairs.column("gap").to_numpy()
+    given = {}
+    for name, sign in (("score_a", 1.0), ("score_b", -1.0)):
+        own = to_numbers(pairs.column(name))[0]
+        own = np.where(np.isnan(gap), own, np.maximum(sign * gap, 0.0))
+        given[f"given_{name}"] = pa.array(own, from_pandas=True)
+    return given
 
 
 def _columns(judged: _Judged, usable: Mask) -> dict[str, pa.Array]:
     """Return what the pair file says of the judges, one row for each of all pairs."""
     columns = {
         f"judge_scores_{side}": _lists(_spread(usable, scores))
-        for side, scores in (("a", judged.by_judge_a), ("b", judged.by_judge_b))
+        for side, scores in zip("ab", judged.by_judge, strict=True)
     }
-    if judged.flipped is not None:
-        flipped = _spread(usable, judged.flipped.astype(np.float64))
-        columns["judge_flipped"] = pa.array(flipped, from_pandas=True).cast(pa.bool_())
-    columns["judge_read_from"] = _spread_words(usable, judged.read_from)[0]
+    if judged.gaps is not None:
+        first, second = judged.gaps
+        flipped = np.logical_or.reduce(first * second < 0, axis=1)
+        spread = _spread(usable, flipped.astype(np.float64))
+        columns["judge_flipped"] = pa.array(spread, from_pandas=True).cast(pa.bool_())
+    columns["judge_read_from"] = _spread_texts(usable, judged.read_by_those())
     return columns
 
 
@@ -212,17 +233,34 @@ def _spread(usable: Mask, values: Floats) -> Floats:
     return all_rows
 
 
-def _spread_words(usable: Mask, *columns: Sequence[str | None]) -> Reasons:
+def _spread_texts(usable: Mask, column: Sequence[str | None]) -> pa.Array:
     """Return texts of the usable rows in their places; null elsewhere."""
-    spread = []
-    for column in columns:
-        words = np.full(len(usable), None, dtype=object)
-        words[usable] = np.array(column, dtype=object)
-        spread.append(pa.array(words, pa.string()))
-    return tuple(spread)
+    words = np.full(len(usable), None, dtype=object)
+    words[usable] = np.array(column, dtype=object)
+    return pa.array(words, pa.string())
 
 
-def _joined(*kinds: str | None) -> str | None:
+def _spread_problems(usable: Mask, problems: Sequence[Problem | None]) -> Reasons:
+    """Return reason and detail of the usable rows' problems in their places."""
+    reasons = [None if problem is None else problem[0] for problem in problems]
+    details = [None if problem is None else problem[1] for problem in problems]
+    return _spread_texts(usable, reasons), _spread_texts(usable, details)
+
+
+def _where(missing: Mask, problems: Sequence[Problem | None]) -> list[Problem | None]:
+    """Return the problems of the rows that are missing a score; None for the others."""
+    return [one if lacks else None for one, lacks in zip(problems, missing, strict=True)]
+
+
+def _both(a: Texts, b: Texts) -> Texts:
+    """Return (N, J) how the verdicts on either side were read."""
+    joined = np.full(a.shape, None, dtype=object)
+    for place in np.ndindex(a.shape):
+        joined[place] = _joined(str(side[place]) for side in (a, b) if side[place] is not None)
+    return joined
+
+
+def _joined(kinds: Iterable[str | None]) -> str | None:
     parts = {part for kind in kinds if kind for part in kind.split("+")}
     return "+".join(sorted(parts)) or None
 

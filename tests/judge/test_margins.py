@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from margintool.canonical import PAIR_TYPES
 from margintool.judge.asking.panel import Panel
-from margintool.judge.item import Item, Verdict
+from margintool.judge.item import REASONS, Item, Verdict
 from margintool.judge.journal.journal import Stored
 from margintool.judge.margins import Comparisons, Verdicts, comparisons, ratings, side_means
 from margintool.sources import SOURCES, Scored, Settings
+from mmpo_core.schema import HISTORY
 
 NONE = Stored(None)
 UNREAD = Stored(Verdict(None, reason="judge_refused", detail="it said no"))
@@ -59,21 +60,25 @@ def test_draws_are_averaged_and_unreadable_ones_left_out() -> None:
     """Draws 6, refused, 9: mean 7.5 of two verdicts."""
     table = Table({("j", ("a",), 0): said(6), ("j", ("a",), 1): UNREAD, ("j", ("a",), 2): said(9)})
     found = ratings(verdicts(table, samples=3), [item("a")])
-    assert (found.by_judge.tolist(), found.verdicts.tolist()) == ([[7.5]], [2.0])
-    assert (found.reason, found.read_from) == ([None], ["json"])
+    assert (found.by_judge.tolist(), found.verdicts.tolist()) == ([[7.5]], [[2.0]])
+    assert found.read_from.tolist() == [["json"]]
 
 
 def test_an_answer_without_any_verdict_has_the_first_reason() -> None:
     table = Table({("j", ("a",), 0): UNREAD, ("j", ("b",), 0): FAILED})
     found = ratings(verdicts(table), [item("a"), item("b"), item("c")])
     assert np.isnan(found.by_judge).all()
-    assert found.reason == ["judge_refused", "judge_failed", "judge_not_asked"]
-    assert found.detail[:2] == ["it said no", "HTTP 500"]
+    assert found.problems == [
+        ("judge_refused", "it said no"),
+        ("judge_failed", "HTTP 500"),
+        ("judge_not_asked", REASONS["judge_not_asked"]),
+    ]
 
 
 def test_how_verdicts_were_read_is_told_together() -> None:
     table = Table({("j", ("a",), 0): said(6, "text"), ("j", ("a",), 1): said(7, "logprobs")})
-    assert ratings(verdicts(table, samples=2), [item("a")]).read_from == ["logprobs+text"]
+    found = ratings(verdicts(table, samples=2), [item("a")])
+    assert found.read_from.tolist() == [["logprobs+text"]]
 
 
 def compared(first: Stored, second: Stored) -> Comparisons:
@@ -102,12 +107,14 @@ def test_both_orders_by_hand(first: float, second: float, points_a: float, point
 def test_one_order_alone_is_no_verdict_and_names_what_the_other_lacks() -> None:
     found = compared(said(3.0), UNREAD)
     assert np.isnan(found.points_a).all()
-    assert found.reason == ["judge_one_order"]
-    assert "it said no" in str(found.detail[0])
+    (problem,) = found.problems
+    assert problem is not None
+    assert problem[0] == "judge_one_order"
+    assert "it said no" in problem[1]
 
 
 def test_neither_order_has_its_own_reason() -> None:
-    assert compared(FAILED, UNREAD).reason == ["judge_failed"]
+    assert compared(FAILED, UNREAD).problems == [("judge_failed", "HTTP 500")]
 
 
 def test_a_judge_with_one_side_only_is_left_out_of_both_means() -> None:
@@ -206,3 +213,60 @@ def test_reasons_about_the_inputs_scores_do_not_count() -> None:
     table = pairs([("4", "0")], reason=["score_conflict"], detail=["overall 9, aspects 1"])
     scored = score(table, "single")
     assert (scored.reason.to_pylist(), scored.gap.tolist()) == ([None], [4.0])
+
+
+def test_weights_count_the_verdicts_that_are_in_the_margin() -> None:
+    """Judge 1 rates a three times and b once: 2 / (1/3 + 1/1) = 1.5. Judge 2 rates only a: 0."""
+    table = Table({("1", ("a",), draw): said(8) for draw in range(3)})
+    table.answers |= {("1", ("b",), 0): said(4), ("2", ("a",), 0): said(2)}
+    found = verdicts(table, "12", samples=3)
+    scored = SOURCES["gpt4"].score_pairs(pairs([("a", "b")]), Settings("single", verdicts=found))
+    assert (scored.weight[0], scored.gap[0]) == (1.5, 4.0)
+
+
+def test_weights_of_comparisons_count_both_orders() -> None:
+    """Three draws one way, one the other: 4 / (1/3 + 1/1) = 3. Judge 2 lacks an order: 0."""
+    table = Table({("1", ("a", "b"), draw): said(1) for draw in range(3)})
+    table.answers |= {("1", ("b", "a"), 0): said(-1), ("2", ("a", "b"), 0): said(3, "text")}
+    found = verdicts(table, "12", samples=3, paired=True)
+    scored = SOURCES["gpt4"].score_pairs(pairs([("a", "b")]), Settings("pair", verdicts=found))
+    assert (scored.weight[0], scored.gap[0]) == (3.0, 1.0)
+    assert scored.extra is not None
+    assert scored.extra["judge_read_from"].to_pylist() == ["json"]  # judge 2 is not in it
+    assert scored.extra["judge_scores_a"].to_pylist() == [[1.0, None]]
+
+
+def test_means_of_the_same_numbers_in_another_order_are_a_tie() -> None:
+    """Four judges rate a 3, 3, 5, 4 thirds and b the same in another order."""
+    table = Table()
+    for judge, a, b in zip("1234", (3, 4, 5, 4), (5, 4, 4, 3), strict=True):
+        table.answers |= {(judge, ("a",), 0): said(a / 3), (judge, ("b",), 0): said(b / 3)}
+    found = verdicts(table, "1234")
+    scored = SOURCES["gpt4"].score_pairs(pairs([("a", "b")]), Settings("single", verdicts=found))
+    assert scored.gap.tolist() == [0.0]
+
+
+def test_an_answer_that_one_judge_did_not_rate_is_not_ranked() -> None:
+    table = full_table()
+    table.answers["y", ("1",), 0] = UNREAD
+    responses = pa.table(
+        {
+            "prompt": ["?", "?"],
+            "history": pa.array([[], []], HISTORY),
+            "response": ["1", "2"],
+            "reason": pa.nulls(2, pa.string()),
+            "detail": pa.nulls(2, pa.string()),
+        }
+    )
+    rate = SOURCES["gpt4"].rate
+    assert rate is not None
+    rated = rate(responses, Settings("single", verdicts=verdicts(table, "xy")))
+    assert rated.reason.to_pylist() == ["judge_refused", None]
+    np.testing.assert_array_equal(rated.rating, [np.nan, 3.5])
+
+
+def test_a_gap_of_the_inputs_own_is_kept_as_the_score_of_the_answer_it_favours() -> None:
+    scored = score(pairs([("4", "0"), ("0", "4")], gap=[2.0, -3.0]), "single")
+    assert scored.extra is not None
+    assert scored.extra["given_score_a"].to_pylist() == [2.0, 0.0]
+    assert scored.extra["given_score_b"].to_pylist() == [0.0, 3.0]

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from margintool.judge.journal.journal import Journal
 from margintool.judge.mock.quality import mock_quality, mock_verdict
 from mmpo_core.checks import ContractError
 from mmpo_core.errors import InputError, UnfinishedError
@@ -170,11 +171,13 @@ def test_an_unreadable_rating_of_the_input_does_not_matter(judged: Callable[...,
 
 
 def test_responses_in_pair_mode_are_compared_all_with_all(
-    judged: Callable[..., Any], mock_judge: MockJudge
+    judged: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """3 answers make 3 pairs, each in 2 orders: 6 requests beside the probe."""
+    """3 answers make 3 pairs, each in 2 orders: 6 questions."""
     rows = [{"prompt": "Q?", "responses": [POOR, GOOD, FAIR]}]
     _, pairs, _ = judged(rows, mode="pair")
+    with Journal.open(tmp_path / "pairs.journal.sqlite", write=False) as journal:
+        assert journal.counts().answered == 6
     assert {(p["chosen"], p["rejected"]) for p in pairs} == {
         (GOOD, POOR),
         (GOOD, FAIR),
@@ -238,8 +241,6 @@ def test_an_answer_that_grades_itself_gains_nothing(judged: Callable[..., Any]) 
 def test_the_reference_column_is_shown_to_the_judge(
     judged: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from margintool.judge.journal.journal import Journal
-
     judged([pair(1, GOOD, POOR, gold="Forty-two.")], reference="gold")
     with Journal.open(tmp_path / "pairs.journal.sqlite", write=False) as journal:
         shown = [str(row.request.body["messages"]) for row in journal.replies()]
@@ -276,6 +277,60 @@ def test_max_cost_stops_cleanly_and_the_same_command_goes_on(
     assert len(pairs) == 5
 
 
+@pytest.mark.parametrize("mode", ["single", "pair"])
+@pytest.mark.parametrize("pairing", [None, "all"])
+def test_responses_with_references_of_their_own_are_found_again(
+    judged: Callable[..., Any], mode: str, pairing: str | None
+) -> None:
+    """Each answer is judged by its own row's reference; every paid verdict is used."""
+    rows = [long_row("Q?", text, None, gold=f"gold {n}") for n, text in enumerate((GOOD, FAIR))]
+    rows.append(long_row("Q?", GOOD, None, gold="gold 2"))  # judged apart from the first
+    _, pairs, rejects = judged(rows, reference="gold", mode=mode, pairing=pairing, gamma=1.0)
+    assert {row["reason"] for row in rejects} <= {"identical_responses", "duplicate_pair"}
+    assert (pairs[0]["chosen"], pairs[0]["rejected"]) == (GOOD, FAIR)
+
+
+def test_paths_may_be_given_as_paths(judged: Callable[..., Any], tmp_path: Path) -> None:
+    rubric = tmp_path / "rubric.txt"
+    rubric.write_text("Is it long?")
+    summary, _, _ = judged([pair(1, GOOD, POOR)], rubric=rubric)
+    assert metadata(summary.out)["judging"]["rubric"] == str(rubric)
+
+
+def test_judgments_in_both_orders_are_one_pair_for_a_judge_of_our_own(
+    judged: Callable[..., Any],
+) -> None:
+    rows = [
+        {"prompt": "Q?", "answer_1": a, "answer_2": b, "score_1": 7, "score_2": 7}
+        for a, b in ((GOOD, FAIR), (FAIR, GOOD))
+    ]
+    summary, pairs, rejects = judged(rows, mode="pair")
+    assert (len(pairs), [row["reason"] for row in rejects]) == (1, ["duplicate_pair"])
+    assert metadata(summary.out)["findings"]["orders"]["pairs"] == 1
+
+
+def test_a_pair_that_ties_is_kept_once_whichever_way_round_it_stands(
+    judged: Callable[..., Any],
+) -> None:
+    rows = [pair(1, "one two", "two three"), pair(1, "two three", "one two"), pair(2, GOOD, POOR)]
+    _, pairs, rejects = judged(rows, gamma=1.0)
+    assert ([row["margin_raw"] == 0 for row in pairs], len(rejects)) == ([True, False], 1)
+
+
+def test_the_range_is_that_of_the_judges_scale(judged: Callable[..., Any]) -> None:
+    """helpsteer3 gives gaps from -3 to 3; the judge rates 1 to 10, so gaps span 9."""
+    row = {
+        "context": [{"role": "user", "content": "Q?"}],
+        "response1": GOOD,
+        "response2": POOR,
+        "overall_preference": -2,
+    }
+    _, pairs, _ = judged([row], normalize="range", gamma=1.0)
+    (found,) = pairs
+    assert found["margin"] == pytest.approx((mock_quality(GOOD) - mock_quality(POOR)) / 9)
+    assert (found["given_score_chosen"], found["given_score_rejected"]) == (2.0, 0.0)
+
+
 def test_a_reference_that_the_template_does_not_show_is_refused(
     judged: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -295,6 +350,7 @@ def test_a_reference_that_the_template_does_not_show_is_refused(
         ({"margin": "overall"}, "--mode says it"),
         ({"mode": "pair", "scale": "1,5"}, "no scale"),
         ({"aspects": "honesty"}, "--mode aspects"),
+        ({"mode": "pair", "pairing": "best-worst"}, "needs ratings to rank"),
         ({"timeout": 0.0}, "--timeout"),
         ({"judge_model": ("gpt-9",)}, "gpt-9"),
     ],
@@ -315,7 +371,18 @@ def test_options_of_a_judge_mean_nothing_to_other_sources(run: Callable[..., Any
 def test_the_pair_file_is_read_and_trained_on_like_any_other(
     judged: Callable[..., Any], tmp_path: Path
 ) -> None:
-    judged([pair(n, f"{GOOD} {n}", f"{POOR} {n}") for n in range(4)])
+    from margintool import train
+
+    judged([pair(n, f"{FAIR} {n}", f"{POOR} {n}") for n in range(4)])
     frame = read_pairs(tmp_path / "pairs.parquet")
     assert list(frame.source.unique()) == ["gpt4"]
     assert frame.judge_scores_chosen.str[0].tolist() == frame.score_chosen.tolist()
+    train(
+        pairs=tmp_path / "pairs.parquet",
+        model="tiny",
+        out=tmp_path / "run",
+        max_length=64,
+        batch_size=2,
+        max_steps=1,
+    )
+    assert (tmp_path / "run" / "model.safetensors").exists()

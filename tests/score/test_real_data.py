@@ -56,7 +56,8 @@ def test_pandalm_annotators(real_data: Path, tmp_path: Path) -> None:
         a, b = (votes.count(side) + votes.count(0) / 2 for side in (1, 2))
         half = 0.5 if 0 in (a, b) else 0
         gap = math.log((a + half) / (b + half))
-        sides = texts if gap >= 0 else texts[::-1]
+        # A tie is the same pair either way round.
+        sides = sorted(texts) if gap == 0 else texts if gap > 0 else texts[::-1]
         key = (row["instruction"], row["input"], *sides)
         if texts[0] != texts[1] and key not in seen:
             seen.add(key)

@@ -47,7 +47,7 @@ class Judging:
 
     def about(self) -> dict[str, Any]:
         """Return what verdicts depend on, for a file's metadata: no address, no key, no path."""
-        asked = {name: getattr(self.options, name) for name in ASKED}
+        asked = {name: _plain(getattr(self.options, name)) for name in ASKED}
         return {**asked, "temperature": self.temperature, "wording": self.wording.fingerprint()}
 
 
@@ -122,6 +122,11 @@ def _check_models(models: tuple[str, ...]) -> None:
         )
     if len(set(models)) < len(models):
         raise InputError(f"--judge-model names a model twice: {', '.join(models)}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: a path as text."""
+    return str(value) if isinstance(value, Path) else value
 
 
 def _path(value: str | Path | None) -> Path | None:
