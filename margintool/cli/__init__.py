@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from margintool.cli.card import card_command
+from margintool.cli.compare import compare_command
 from margintool.cli.demo import demo_command
 from margintool.cli.grouped_help import grouped
 from margintool.cli.inspect import inspect_command
@@ -37,6 +38,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "score": (score_command, "Raw ratings or votes to a pair file with margins"),
     "inspect": (inspect_command, "What is in a pair file"),
+    "compare": (compare_command, "How well the margins of pair files agree"),
     "train": (train_command, "A policy or a reward model from a pair file"),
     "demo": (demo_command, "The whole job offline, on simulated votes"),
     "card": (card_command, "A dataset card for a pair file"),

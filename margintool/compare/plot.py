@@ -114,7 +114,7 @@ def _margins(axes: Any, two: TwoFiles, files: tuple[FileFacts, FileFacts], pairs
             bbox=box,
             transform=axes.transAxes,
         )
-    low, high = -1.25 * reach, 1.25 * reach  # room for the words and the legend
+    low, high = -1.45 * reach, 1.25 * reach  # room for the legend and the words
     axes.set(xlim=(-0.02 * right, 1.02 * right), ylim=(low, high), title="Margins")
     axes.set(xlabel=_label(files[0]), ylabel=f"{_label(files[1])}, > 0: same winner")
     axes.legend(frameon=False, loc="lower left")
