@@ -152,7 +152,7 @@ def _judging(options: ScoreOptions, source: Source) -> "Judging | None":
 def _findings(judging: "Judging | None", layout: Layout) -> Findings | None:
     """Return where verdicts are counted, for judges asked now or in the input."""
     if judging is not None:
-        return Findings(judging.options.judge_model, logprobs=judging.options.logprobs)
+        return Findings(judging.models, logprobs=judging.options.logprobs)
     return Findings() if layout.both_orders else None
 
 

@@ -25,7 +25,10 @@ def takes_options(
         def call(*args: P.args, **kwargs: P.kwargs) -> Result:
             return run(options_class(*args, **kwargs))
 
-        call.__signature__ = inspect.signature(options_class)  # type: ignore[attr-defined]
+        returned = inspect.signature(run).return_annotation
+        call.__signature__ = inspect.signature(options_class).replace(  # type: ignore[attr-defined]
+            return_annotation=returned
+        )
         call.options = options_class  # type: ignore[attr-defined]
         return call
 

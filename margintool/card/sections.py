@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from margintool.card.command_line import score_command
+from margintool.card.judges import judges
 from margintool.card.origins import ORIGINS, licence_of
 from margintool.normalize import NORMALIZERS
 from margintool.report.facts import PairReport
@@ -49,6 +50,7 @@ def margin(made: Mapping[str, Any]) -> str:
         f"- `margin`: {_normalizer(mapping(made, 'normalizer'))}.",
         f"- `p_chosen`: sigma(gamma * margin){_gamma(made)}.",
         "- A tie has margin 0 and p_chosen 0.5.",
+        *judges(made),
     ]
     return "\n".join(lines)
 
@@ -80,17 +82,25 @@ def _gamma(made: Mapping[str, Any]) -> str:
     return f" with gamma = {made['gamma']} (chosen by: {how}{mean})"
 
 
-def columns() -> str:
-    """List the contract's columns."""
+def columns(report: PairReport) -> str:
+    """List the contract's columns, and those that the file has beside them."""
     rows = [
         (f"`{field.name}`", f"`{_type_name(field.type)}`", MEANINGS[field.name])
         for field in PAIR_SCHEMA
+    ]
+    source = SOURCES.get(str(report.metadata.get("source")))
+    meanings = source.columns if source is not None else {}
+    rows += [
+        (f"`{one.name}`", f"`{_type_name(one.type)}`", meanings.get(one.name, "beside these"))
+        for one in report.columns
+        if not one.in_contract
     ]
     return _table(("column", "type", "meaning"), rows)
 
 
 def _type_name(kind: pa.DataType) -> str:
-    return str(kind).replace("double", "float64").replace("list<item: ", "list<")
+    name = str(kind).replace("double", "float64")
+    return name.replace("list<item: ", "list<").replace("list<element: ", "list<")
 
 
 def counts(report: PairReport) -> str:

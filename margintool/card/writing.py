@@ -77,7 +77,7 @@ def card_text(report: PairReport, data_file: str) -> str:
     parts = {
         "Origin": sections.origin(made, dataset),
         "How the margin is defined": sections.margin(made),
-        "Columns": sections.columns(),
+        "Columns": sections.columns(report),
         "Counts": sections.counts(report),
         "Margins and targets": sections.quantiles(report),
         "Length bias": sections.length_bias(report),

@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+ReplyFormat = Literal["auto", "json", "text"]
+
 # What a judge's answer depends on; the rest says how, where and how fast it is asked.
 ASKED = (
     "judge_model",
@@ -64,7 +66,7 @@ class JudgeOptions(ServerOptions):
         dry_run: Count requests, tokens and cost; send and write nothing.
     """
 
-    judge_model: tuple[str, ...] = ()
+    judge_model: str | tuple[str, ...] = ()
     mode: Literal["single", "pair", "aspects"] = "single"
     reference: str | None = None
     rubric: str | Path | None = None
@@ -73,7 +75,7 @@ class JudgeOptions(ServerOptions):
     temperature: float | None = None
     max_tokens: int = 1024
     logprobs: bool = False
-    reply_format: Literal["auto", "json", "text"] = "auto"
+    reply_format: ReplyFormat = "auto"
     concurrency: int = 16
     rpm: int | None = None
     tpm: int | None = None

@@ -148,7 +148,7 @@ def _columns(report: PairReport) -> Table:
     table = _grid("column", "type", ">null", "")
     table.columns[1].no_wrap = True
     for column in report.columns:
-        note = "" if column.in_contract else "not in the contract"
+        note = "" if column.in_contract else "beside the contract"
         kind = column.type.replace("list<element: ", "list<").replace("double", "float64")
         cells = (visible(column.name), kind, count(column.nulls), note)
         table.add_row(*(Text(cell) for cell in cells))

@@ -6,7 +6,7 @@ and batch-invariant: f(concat(parts)) == concat(f(parts)).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,6 +88,7 @@ class Source:
         needs_scores: whether it reads the input's scores; else it reads every layout, and keeps
             the input's scores beside its own.
         judged: whether judges are asked before it scores.
+        columns: meanings of the columns that it adds to the pair file.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Source:
     rate: Callable[[pa.Table, Settings], Rated] | None = None
     needs_scores: bool = True
     judged: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def first_reason(*candidates: tuple[pa.Array, pa.Array]) -> tuple[pa.Array, pa.Array]:

@@ -282,4 +282,13 @@ GPT4 = Source(
     rate=rate,
     needs_scores=False,
     judged=True,
+    columns={
+        "given_score_chosen": "the input's own score of chosen; null where it has none",
+        "given_score_rejected": "the same for rejected",
+        "judge_scores_chosen": "score of chosen by each judge, in the order of `judge_model`; "
+        "null where a judge has none",
+        "judge_scores_rejected": "the same for rejected",
+        "judge_read_from": "how the verdicts were read: json, text or logprobs, or several",
+        "judge_flipped": "whether the two orders of some judge name different winners",
+    },
 )

@@ -368,6 +368,27 @@ def test_options_of_a_judge_mean_nothing_to_other_sources(run: Callable[..., Any
         run([pair(1, GOOD, POOR)], source="shp", judge_model=("x",), samples=3)
 
 
+def test_the_card_tells_of_the_judges_and_of_the_columns(
+    judged: Callable[..., Any], tmp_path: Path
+) -> None:
+    from margintool.card.writing import write_card
+
+    judges = ("mock-judge", "mock-judge-strict")
+    rows = [pair(1, GOOD, FAIR), pair(2, GOOD, POOR)]
+    judged(rows, mode="pair", judge_model=judges)
+    card = write_card(tmp_path / "pairs.parquet")
+    assert "Judged by mock-judge, mock-judge-strict (mode pair, temperature 0.0, draws 1" in card
+    assert "of 4 pairs judged in both orders 0.0% have another winner" in card
+    assert "Krippendorff's alpha" in card
+    assert "| `judge_scores_chosen` | `list<float64>` | score of chosen by each judge" in card
+    assert "--judge-model mock-judge --judge-model mock-judge-strict --mode pair" in card
+
+
+def test_one_judge_may_be_named_as_text(judged: Callable[..., Any]) -> None:
+    _, pairs, _ = judged([pair(1, GOOD, POOR)], judge_model="mock-judge")
+    assert len(pairs[0]["judge_scores_chosen"]) == 1
+
+
 def test_the_pair_file_is_read_and_trained_on_like_any_other(
     judged: Callable[..., Any], tmp_path: Path
 ) -> None:

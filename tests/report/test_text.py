@@ -104,7 +104,7 @@ def test_a_file_without_any_contract_column_is_shown(tmp_path: Path) -> None:
     pq.write_table(pa.table({"question": ["x"]}), tmp_path / "x.parquet")
     text = shown(tmp_path / "x.parquet", width=200)
     assert "broken in 14 ways" in text  # 13 columns and the metadata
-    assert "not in the contract" in text
+    assert "beside the contract" in text
 
 
 def test_unknown_metadata_is_shown_as_it_is(broken_file: Callable[..., Path]) -> None:

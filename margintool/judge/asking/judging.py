@@ -1,6 +1,6 @@
 """From options to a checked plan of what judges are asked. Read next: panel.py."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -38,6 +38,11 @@ class Judging:
     wording: Wording
     temperature: float
     journal: Path
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The judges."""
+        return tuple(self.options.judge_model)
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -106,7 +111,9 @@ def _checked(options: JudgeOptions) -> JudgeOptions:
             raise InputError(f"{_typed_as(name)} must be >= {least:g}, got {value}")
     if not options.timeout > 0:
         raise InputError(f"--timeout must be > 0 seconds, got {options.timeout}")
-    _check_models(options.judge_model)
+    if isinstance(options.judge_model, str):
+        options = replace(options, judge_model=(options.judge_model,))
+    _check_models(tuple(options.judge_model))
     return options
 
 
