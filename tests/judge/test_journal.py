@@ -175,6 +175,15 @@ def test_dialects_are_kept_by_server_and_model(path: Path) -> None:
         assert journal.dialect("http://a/v1", "n") is None
 
 
+def test_a_dialect_that_no_longer_holds_is_forgotten_alone(path: Path) -> None:
+    with Journal.open(path, write=True) as journal:
+        journal.keep_dialect("http://a/v1", "m", Dialect())
+        journal.keep_dialect("http://b/v1", "m", Dialect())
+        journal.forget_dialect("http://a/v1", "m")
+        assert journal.dialect("http://a/v1", "m") is None
+        assert journal.dialect("http://b/v1", "m") == Dialect()
+
+
 def test_each_journal_has_a_salt_of_its_own(tmp_path: Path) -> None:
     salts = []
     for name in ("a", "b"):

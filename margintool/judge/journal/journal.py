@@ -7,18 +7,17 @@ and never asked twice. Written by one process at a time (lock.py), read by any. 
 the API key, are never given to it.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
-from margintool.judge.item import Dialect, Reply, Request, Verdict
+from margintool.judge.item import Reply, Request, Verdict
 from margintool.judge.journal import text
 from margintool.judge.journal.chunks import chunks
+from margintool.judge.journal.dialects import Dialects
 from margintool.judge.journal.file import connect, errors_named
 from margintool.judge.journal.records import (
     BatchRow,
@@ -43,7 +42,7 @@ PAGE = 256
 CHUNK = 1000
 
 
-class Journal(Tallies):
+class Journal(Tallies, Dialects):
     """An open journal; see `Journal.open`."""
 
     @classmethod
@@ -66,19 +65,6 @@ class Journal(Tallies):
     def salt(self) -> str:
         """32 hex digits, random, made with the journal: the fences are derived from it."""
         return str(self.rows("SELECT value FROM meta WHERE name = 'salt'")[0][0])
-
-    def dialect(self, served_by: str, model: str) -> Dialect | None:
-        """Return how a server wants to be asked for a model, or None if not found out yet."""
-        found = self.rows("SELECT value FROM meta WHERE name = ?", (_dialect(served_by, model),))
-        return Dialect(**json.loads(found[0][0])) if found else None
-
-    def keep_dialect(self, served_by: str, model: str, dialect: Dialect) -> None:
-        """Keep how a server wants to be asked for a model, over what was kept before."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-                (_dialect(served_by, model), json.dumps(asdict(dialect))),
-            )
 
     def plan(self, requests: Iterable[Request]) -> int:
         """Add the requests whose keys are new, and want all of them; return how many are new."""
@@ -292,10 +278,6 @@ def _task_id(db: Connection, task: Task) -> int:
     db.execute("INSERT INTO tasks (json) VALUES (?) ON CONFLICT DO NOTHING", (task.as_json(),))
     (found,) = db.execute("SELECT id FROM tasks WHERE json = ?", (task.as_json(),)).fetchone()
     return int(found)
-
-
-def _dialect(served_by: str, model: str) -> str:
-    return "dialect " + json.dumps([served_by, model])
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -72,6 +72,23 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """What was used for questions that a journal does not keep: how a server wants to be asked.
+
+    Args:
+        model: the judge.
+        used: of the questions that were answered.
+        unseen: tries that the server may have been paid for though no readable reply came.
+        dollars: the most that all this may have cost; 0 where no limit had to be kept.
+    """
+
+    model: str
+    used: Usage
+    unseen: int = 0
+    dollars: float = 0.0
+
+
+@dataclass(frozen=True)
 class Counts:
     """How far a journal is.
 
