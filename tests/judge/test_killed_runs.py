@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,10 +61,20 @@ class Command:
         files = ["--input", str(self.input), "--out", str(self.out)]
         return ["score", *asked, *files, "--base-url", self.judge.url]
 
-    def start(self, halt_at: str = "", call: int = 1) -> Child:
-        """Start it in a process of its own, which stops for good at a call of a function."""
+    @property
+    def ask_only(self) -> list[str]:
+        """The arguments of `judge run` that ask the same without making margins."""
+        asked = f"--judge-model mock-judge --concurrency {CONCURRENCY}".split()
+        where = ["--input", str(self.input), "--base-url", self.judge.url]
+        return ["judge", "run", str(self.journal), *asked, *where]
+
+    def start(self, args: Sequence[str] = (), halt_at: str = "", call: int = 1) -> Child:
+        """Start it, or another command, in a process of its own.
+
+        The process stops for good at a call of a function, if one is named.
+        """
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, halt_at, str(call), *self.args],
+            [sys.executable, "-c", CHILD, halt_at, str(call), *(args or self.args)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -231,7 +241,7 @@ def test_killed_inside_a_step_the_same_bytes_come_out(
     command: Callable[..., Command], moment: str
 ) -> None:
     one = command()
-    child = one.start(*MOMENTS[moment])
+    child = one.start((), *MOMENTS[moment])
     assert child.stdout is not None
     assert child.stdout.readline() == "here\n", child.communicate()
     kill(child)
@@ -247,12 +257,15 @@ def test_killed_inside_a_step_the_same_bytes_come_out(
     }
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status", "given"),
+    [(signal.SIGINT, 130, "args"), (signal.SIGTERM, 143, "ask_only")],
+)
 def test_interrupted_every_reply_is_stored_and_none_is_paid_again(
-    command: Callable[..., Command], number: int, status: int
+    command: Callable[..., Command], number: int, status: int, given: str
 ) -> None:
     one = command(latency=0.3)
-    child = one.start()
+    child = one.start(getattr(one, given))
     wait_until(lambda: one.judge.stats()["received"] >= 100, child)
     child.send_signal(number)
     _, err = child.communicate(timeout=PATIENCE)
