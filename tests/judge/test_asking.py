@@ -31,7 +31,8 @@ def test_equal_questions_have_one_key_and_one_body() -> None:
         {"temperature": None},
         {"max_tokens": 255},
         {"logprobs": True},
-        {"structured": True},
+        {"reply_format": "json"},
+        {"reply_format": "text"},
         {"wording": load_wording("single", scale=(1, 7))},
         {"wording": PLAIN},
     ],
@@ -57,20 +58,38 @@ def test_prompt_answer_reference_history_and_draw_are_part_of_the_key() -> None:
     "same",
     [
         {"salt": "another"},
-        {"dialect": Dialect(structured=False, token_limit="max_tokens")},
-        {"dialect": Dialect(structured=False, logprobs=False)},
+        {"dialect": Dialect(token_limit="max_tokens")},
+        {"dialect": Dialect(structured=True)},
+        {"dialect": Dialect(structured=False, temperature=False, logprobs=False)},
     ],
 )
-def test_the_key_does_not_depend_on_the_salt_or_on_how_a_server_names_things(
+def test_the_key_does_not_depend_on_the_salt_or_on_what_a_server_takes(
     same: dict[str, Any],
 ) -> None:
-    assert asker(**same).key(item()) == asker().key(item())
+    """Else a reply of one server would be paid for again once another, or none, is at hand."""
+    for more in ({}, {"logprobs": True}, {"reply_format": "json"}):
+        assert asker(**{**more, **same}).key(item()) == asker(**more).key(item())
+
+
+def test_the_form_of_a_reply_is_the_users_or_else_the_servers() -> None:
+    takes, lacks = Dialect(structured=True), Dialect(structured=False)
+    asked = {
+        (form, dialect.structured): "response_format"
+        in asker(reply_format=form, dialect=dialect).request(item()).body
+        for form in ("auto", "json", "text")
+        for dialect in (takes, lacks)
+    }
+    assert {form for form, structured in asked.items() if structured} == {
+        ("auto", True),
+        ("json", True),
+        ("json", False),
+    }
 
 
 def test_a_key_stays_what_it_is_from_version_to_version() -> None:
     """Computed once by this code: a change here would have every reply paid for again."""
     key = asker(wording=PLAIN).key(item())
-    assert key == "5b060be4dee9756818a6e9a16da74960"
+    assert key == "00d783a0f8df0bb70c70afb657197055"
 
 
 def test_answers_cannot_be_made_to_share_a_key_through_the_fence_of_keys() -> None:

@@ -13,6 +13,7 @@ from margintool.judge.asking.fence import fence_of
 from margintool.judge.asking.prompts import Wording
 from margintool.judge.asking.schemas import response_format
 from margintool.judge.item import Dialect, Item, Request
+from margintool.judge.options import ReplyFormat
 from mmpo_core.errors import InputError
 
 # Stands for the fence in the messages that a key is made of, so that a question keeps its key
@@ -51,7 +52,9 @@ class Asker:
     Args:
         wording: the question.
         model: the judge, as its server names it.
-        dialect: what the server takes. What it does not take is left out.
+        dialect: what the server takes. What it does not take is left out of requests; keys do
+            not depend on it, so that a question stays the same whoever answers it.
+        reply_format: json or text, or auto for whichever the dialect has.
         temperature: of sampling; None leaves it to the server.
         max_tokens: limit of the reply.
         logprobs: whether to ask for log-probabilities.
@@ -65,25 +68,27 @@ class Asker:
     max_tokens: int
     logprobs: bool
     salt: str
+    reply_format: ReplyFormat = "auto"
 
     def key(self, item: Item, draw: int = 0) -> str:
         """Return the 32 hex digits of the question about an item.
 
-        Blake2b over the messages, the model, the parameters that change what comes back, the
-        draw and the task.
+        Blake2b over the messages, the model, the parameters as asked for, the draw and the task.
         """
-        messages = self.wording.messages(item, fence=KEY_FENCE, structured=self._structured)
+        structured = self.reply_format != "text"
+        messages = self.wording.messages(item, fence=KEY_FENCE, structured=structured)
         asked = json.dumps([messages, draw])
         return blake2b(f"{asked}{self._asked}".encode(), digest_size=16).hexdigest()
 
-    def request(self, item: Item, draw: int = 0) -> Request:
+    def request(self, item: Item, draw: int = 0, key: str | None = None) -> Request:
         """Return the request about an item.
 
         Args:
             item: one answer, or two in `pair` mode in the order to show them.
             draw: 0, 1, ... for repeated draws.
+            key: the question's, where it is known already.
         """
-        key = self.key(item, draw)
+        key = key or self.key(item, draw)
         fence = fence_of(key, self.salt)
         messages = self.wording.messages(item, fence=fence, structured=self._structured)
         body = {"model": self.model, "messages": messages, **self._parameters}
@@ -91,7 +96,9 @@ class Asker:
 
     @property
     def _structured(self) -> bool:
-        return self.dialect.structured
+        if self.reply_format == "auto":
+            return self.dialect.structured
+        return self.reply_format == "json"
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:
@@ -101,7 +108,7 @@ class Asker:
             found["temperature"] = self.temperature
         if self.logprobs and self.dialect.logprobs:
             found.update(logprobs=True, top_logprobs=TOP_LOGPROBS)
-        if self.dialect.structured:
+        if self._structured:
             found["response_format"] = response_format(self.wording.task)
         return found
 
@@ -111,9 +118,9 @@ class Asker:
         sent = {
             "model": self.model,
             "max_tokens": self.max_tokens,
-            "temperature": self._parameters.get("temperature"),
-            "logprobs": "logprobs" in self._parameters,
-            "structured": self.dialect.structured,
+            "temperature": self.temperature,
+            "logprobs": self.logprobs,
+            "reply_format": self.reply_format,
             "task": self.wording.task.as_json(),
         }
         return json.dumps(sent, sort_keys=True)

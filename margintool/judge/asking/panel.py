@@ -34,9 +34,19 @@ class Panel:
         """Return the J * S * O keys of an item's questions, judge by judge, draw by draw."""
         return [asker.key(shown, draw) for asker, shown, draw in self._questions(item)]
 
-    def requests(self, item: Item) -> list[Request]:
-        """Return the requests behind `keys`, in the same order."""
-        return [asker.request(shown, draw) for asker, shown, draw in self._questions(item)]
+    def requests(self, item: Item, keys: Sequence[str] | None = None) -> list[Request]:
+        """Return the requests behind `keys`, in the same order.
+
+        Args:
+            item: what is judged.
+            keys: what `keys(item)` returned, where that is at hand: a key takes as long as a
+                request.
+        """
+        known = self.keys(item) if keys is None else keys
+        return [
+            asker.request(shown, draw, key)
+            for (asker, shown, draw), key in zip(self._questions(item), known, strict=True)
+        ]
 
     def _questions(self, item: Item) -> Iterator[tuple[Asker, Item, int]]:
         shown = orders(item) if self.paired else (item,)
