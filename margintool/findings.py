@@ -5,12 +5,15 @@ Counted batch by batch in the first pass; shown after a run and kept in the pair
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from margintool.orders import OrderCounts
+
+if TYPE_CHECKING:
+    from margintool.judge.agreement import Agreement
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,15 +23,20 @@ class Evidence:
     """What N pairs say about the judges.
 
     Args:
+        gap: (N,) the gap for the first answer; NaN for none.
         by_judge: (N, J) each judge's gap for the first answer; NaN where it has none.
         gap_first, gap_second: (M,) gaps for one answer where it was shown first, and where it was
             shown second, one entry per pair and judge; empty where answers are judged alone.
+        given: (N,) the input's own gap for the first answer, or 1, 0, -1 for the preference it
+            gives; NaN where it has neither.
         read_from: N of json, text, logprobs, several joined by `+`; None without a verdict.
     """
 
+    gap: Floats
     by_judge: Floats
     gap_first: Floats
     gap_second: Floats
+    given: Floats
     read_from: Sequence[str | None] = ()
 
 
@@ -46,6 +54,7 @@ class Findings:
         self._pairs = self._without_logprobs = 0
         self._judges = judges
         self._gaps: list[npt.NDArray[np.float32]] = []
+        self._beside_given: list[npt.NDArray[np.float32]] = []  # (N, 2): judged gap, given gap
 
     def add(self, evidence: Evidence) -> None:
         """Count a batch."""
@@ -54,6 +63,9 @@ class Findings:
             read = [kinds for kinds in evidence.read_from if kinds is not None]
             self._pairs += len(read)
             self._without_logprobs += sum(kinds != "logprobs" for kinds in read)
+        if not np.isnan(evidence.given).all():
+            both = np.column_stack([evidence.gap, evidence.given])
+            self._beside_given.append(both.astype(np.float32))
         if len(self._judges) > 1:
             self._gaps.append(evidence.by_judge.astype(np.float32))
 
@@ -66,6 +78,8 @@ class Findings:
             found["logprobs"] = {"pairs": self._pairs, "without": self._without_logprobs}
         if self._gaps:
             found["agreement"] = self._agreement().as_dict()
+        if self._beside_given:
+            found["input"] = self._with_input().as_dict()["two"][0]
         return found
 
     def lines(self) -> list[tuple[str, str]]:
@@ -77,9 +91,18 @@ class Findings:
                 "read without them, as the server gave none for it (column judge_read_from)"
             )
             found.append(("warning", text))
-        return found + (self._agreement().lines() if self._gaps else [])
+        if self._gaps:
+            found += self._agreement().lines()
+        if self._beside_given:
+            found.append(("own scores", self._with_input().two[0].line()))
+        return found
 
-    def _agreement(self) -> Any:
+    def _agreement(self) -> "Agreement":
         from margintool.judge.agreement import agreement
 
         return agreement(np.concatenate(self._gaps), self._judges)
+
+    def _with_input(self) -> "Agreement":
+        from margintool.judge.agreement import agreement
+
+        return agreement(np.concatenate(self._beside_given), ("the judges", "the input"))

@@ -16,13 +16,20 @@ import pyarrow.compute as pc
 from margintool.canonical import REFERENCE, REFERENCE_B, SCORE_REASONS
 from margintool.findings import Evidence
 from margintool.judge.item import ONE_SIDE, REASONS, Item
-from margintool.numbers import to_numbers
 from margintool.sources.base import Floats, Rated, Scored, Settings, Source, first_reason, mark
+from margintool.sources.judged_columns import (
+    Mask,
+    Problem,
+    Reasons,
+    given_gap,
+    given_scores,
+    score_lists,
+    spread,
+    spread_problems,
+    spread_texts,
+)
 
-Mask = npt.NDArray[np.bool_]
-Reasons = tuple[pa.Array, pa.Array]
 Texts = npt.NDArray[np.object_]
-Problem = tuple[str, str]
 PAIR = "pair"
 ROUNDING = 1e-9  # of a gap: means of the same numbers in another order differ by less
 
@@ -45,7 +52,7 @@ def rate(responses: pa.Table, settings: Settings) -> Rated:
     unrated = np.logical_or.reduce(np.isnan(found.by_judge), axis=1)
     problems = _where(unrated, found.problems)
     rating = found.by_judge.mean(axis=1)  # NaN where a judge has none
-    return Rated(_spread(usable, rating), *first_reason(own, _spread_problems(usable, problems)))
+    return Rated(spread(usable, rating), *first_reason(own, spread_problems(usable, problems)))
 
 
 def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
@@ -61,18 +68,18 @@ def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
     )
     score_a, score_b = judged.scores
     missing = np.isnan(score_a)
-    reason, detail = first_reason(own, _spread_problems(usable, _where(missing, judged.problems)))
+    reason, detail = first_reason(own, spread_problems(usable, _where(missing, judged.problems)))
     gap = score_a - score_b
     gap[np.abs(gap) < ROUNDING] = 0.0
     return Scored(
-        gap=_spread(usable, gap),
-        score_a=_spread(usable, score_a),
-        score_b=_spread(usable, score_b),
-        weight=np.maximum(np.nan_to_num(_spread(usable, judged.weight), nan=1.0), 1.0),
+        gap=spread(usable, gap),
+        score_a=spread(usable, score_a),
+        score_b=spread(usable, score_b),
+        weight=np.maximum(np.nan_to_num(spread(usable, judged.weight), nan=1.0), 1.0),
         reason=reason,
         detail=detail,
-        extra=pa.table({**_given(pairs), **_columns(judged, usable)}),
-        evidence=judged.evidence(),
+        extra=pa.table({**given_scores(pairs), **_columns(judged, usable)}),
+        evidence=judged.evidence(gap, given_gap(pairs)[usable]),
     )
 
 
@@ -107,12 +114,12 @@ class _Judged:
         both = ~(a | b)
         return [_joined(kinds[row]) for kinds, row in zip(self.read_from, both, strict=True)]
 
-    def evidence(self) -> Evidence:
-        """Return what findings are counted from."""
+    def evidence(self, gap: Floats, given: Floats) -> Evidence:
+        """Return what findings are counted from, with the (N,) gaps judged and given."""
         a, b = self.by_judge
         gaps = np.empty((2, 0)) if self.gaps is None else self.gaps.reshape(2, -1)
         first, second = gaps[0], gaps[1]
-        return Evidence(a - b, first, second, self.read_by_those())
+        return Evidence(gap, a - b, first, second, given, self.read_by_those())
 
 
 def _rated(pairs: pa.Table, settings: Settings) -> _Judged:
@@ -190,61 +197,19 @@ def usable_reason(table: pa.Table) -> Reasons:
     return first_reason(own, mark(np.asarray(same), "identical_responses", lambda _: words))
 
 
-def _given(pairs: pa.Table) -> dict[str, pa.Array]:
-    """Return the input's own scores as columns of the pair file, null where they are no numbers.
-
-    Where it has only a signed gap, that is the score of the answer it favours, 0 the other's.
-    """
-    gap = pairs.column("gap").to_numpy()
-    given = {}
-    for name, sign in (("score_a", 1.0), ("score_b", -1.0)):
-        own = to_numbers(pairs.column(name))[0]
-        own = np.where(np.isnan(gap), own, np.maximum(sign * gap, 0.0))
-        given[f"given_{name}"] = pa.array(own, from_pandas=True)
-    return given
-
-
 def _columns(judged: _Judged, usable: Mask) -> dict[str, pa.Array]:
     """Return what the pair file says of the judges, one row for each of all pairs."""
     columns = {
-        f"judge_scores_{side}": _lists(_spread(usable, scores))
+        f"judge_scores_{side}": score_lists(spread(usable, scores))
         for side, scores in zip("ab", judged.by_judge, strict=True)
     }
     if judged.gaps is not None:
         first, second = judged.gaps
         flipped = np.logical_or.reduce(first * second < 0, axis=1)
-        spread = _spread(usable, flipped.astype(np.float64))
-        columns["judge_flipped"] = pa.array(spread, from_pandas=True).cast(pa.bool_())
-    columns["judge_read_from"] = _spread_texts(usable, judged.read_by_those())
+        marks = spread(usable, flipped.astype(np.float64))
+        columns["judge_flipped"] = pa.array(marks, from_pandas=True).cast(pa.bool_())
+    columns["judge_read_from"] = spread_texts(usable, judged.read_by_those())
     return columns
-
-
-def _lists(values: Floats) -> pa.Array:
-    """Return (N, J) floats as N lists of J, null for NaN."""
-    flat = pa.array(values.ravel(), pa.float64(), from_pandas=True)
-    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), flat)
-
-
-def _spread(usable: Mask, values: Floats) -> Floats:
-    """Return values of the usable rows, (M, ...), in (N, ...) places; NaN elsewhere."""
-    all_rows = np.full((len(usable), *values.shape[1:]), np.nan)
-    all_rows[usable] = values
-    return all_rows
-
-
-def _spread_texts(usable: Mask, column: Sequence[str | None]) -> pa.Array:
-    """Return texts of the usable rows in their places; null elsewhere."""
-    words = np.full(len(usable), None, dtype=object)
-    words[usable] = np.array(column, dtype=object)
-    return pa.array(words, pa.string())
-
-
-def _spread_problems(usable: Mask, problems: Sequence[Problem | None]) -> Reasons:
-    """Return reason and detail of the usable rows' problems in their places."""
-    reasons = [None if problem is None else problem[0] for problem in problems]
-    details = [None if problem is None else problem[1] for problem in problems]
-    return _spread_texts(usable, reasons), _spread_texts(usable, details)
 
 
 def _where(missing: Mask, problems: Sequence[Problem | None]) -> list[Problem | None]:
