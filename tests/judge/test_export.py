@@ -160,3 +160,16 @@ def test_other_endings_and_missing_journals_are_refused(path: Path, tmp_path: Pa
     with pytest.raises(InputError, match="no such journal"):
         export(tmp_path / "none.sqlite", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["journal.csv", "link.csv"])
+def test_the_journal_is_not_replaced_by_its_table(tmp_path: Path, name: str) -> None:
+    journal = tmp_path / "journal.csv"
+    with Journal.open(journal, write=True) as opened:
+        opened.plan([asked(0, "One")])
+    (tmp_path / "link.csv").symlink_to(journal)
+    out = tmp_path / name
+    with pytest.raises(InputError, match="names the journal"):
+        export(journal, out)
+    with Journal.open(journal, write=False) as opened:
+        assert opened.counts().planned == 1

@@ -50,6 +50,21 @@ def test_waiting_is_in_planned_order_over_pages(journal: Journal) -> None:
     assert journal.count_waiting(wanted_only=True) == 1008
 
 
+@pytest.mark.parametrize("wanted_only", [True, False])
+def test_a_page_is_not_sorted_out_of_all_that_is_left(journal: Journal, wanted_only: bool) -> None:
+    """A sort for each page would make reading all pages quadratic in their number."""
+    journal.plan(request(number) for number in range(300))
+    asked: list[str] = []
+    journal._db.set_trace_callback(asked.append)
+    assert len(waiting(journal, wanted_only=wanted_only)) == 300
+    journal._db.set_trace_callback(None)
+    pages = [sql for sql in asked if "ORDER BY" in sql]
+    assert len(pages) == 3
+    for sql in pages:
+        plan = " ".join(row[-1] for row in journal.rows(f"EXPLAIN QUERY PLAN {sql}"))
+        assert "ORDER BY" not in plan
+
+
 def test_what_is_stored_or_fails_meanwhile_is_yielded_once(journal: Journal) -> None:
     journal.plan(request(number) for number in range(700))
     seen = []

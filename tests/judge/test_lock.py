@@ -86,6 +86,18 @@ def test_other_journals_are_free(tmp_path: Path) -> None:
         pass
 
 
+def test_a_link_leads_to_the_same_lock(tmp_path: Path) -> None:
+    """SQLite follows links, so two names would be two writers of one journal."""
+    (tmp_path / "folder").mkdir()
+    path, link = tmp_path / "folder" / "a.sqlite", tmp_path / "b.sqlite"
+    link.symlink_to(path)
+    (tmp_path / "other").symlink_to(tmp_path / "folder")
+    with holder(path):
+        for name in (link, tmp_path / "other" / "a.sqlite", tmp_path / "other" / ".." / "b.sqlite"):
+            with pytest.raises(InputError, match=r"is writing this journal"), journal_lock(name):
+                pass
+
+
 def test_an_error_inside_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with pytest.raises(OSError, match="not about the lock"), journal_lock(path):

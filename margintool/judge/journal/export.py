@@ -16,10 +16,11 @@ from margintool.judge.asking.fence import unfenced
 from margintool.judge.cost.prices import Prices, load_prices
 from margintool.judge.item import Request
 from margintool.judge.journal.chunks import chunks
+from margintool.judge.journal.file import files_of, real
 from margintool.judge.journal.journal import Journal, StoredRow
 from margintool.judge.journal.text import plain
 from margintool.progress import Progress, no_progress
-from mmpo_core.errors import lookup
+from mmpo_core.errors import InputError, lookup
 from mmpo_core.pair_file import COMPRESSION, whole_file
 
 CHUNK = 1000
@@ -95,6 +96,8 @@ def export(
             ending.
     """
     open_table = lookup("form of file", Path(out).suffix, FORMATS)
+    if real(Path(out)) in files_of(Path(journal_path)):
+        raise InputError(f"{out}: --out names the journal, or a file of it; give it another name")
     prices = load_prices() if prices is None else prices
     schema = FULL_SCHEMA if full else SCHEMA
     count, answered, readable = 0, 0, 0

@@ -82,6 +82,18 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return db
 
 
+def real(path: Path) -> Path:
+    """Return where the file at `path` lies, through links: SQLite puts its files beside that."""
+    return Path(os.path.realpath(path))
+
+
+def files_of(path: Path) -> set[Path]:
+    """Return all files of a journal, whether they are there or not: its logs, its locks."""
+    journal = real(path)
+    suffixes = ("", "-wal", "-shm", "-journal", ".lock", ".lock.pid")
+    return {journal.with_name(f"{journal.name}{suffix}") for suffix in suffixes}
+
+
 def must_exist(path: Path) -> None:
     """Raise InputError where there is no file at `path`."""
     if not path.is_file():
@@ -89,7 +101,8 @@ def must_exist(path: Path) -> None:
 
 
 def _address(path: Path, write: bool) -> str:
-    address = path.absolute().as_uri()
+    path = real(path)
+    address = path.as_uri()
     if write:
         return f"{address}?mode=rwc"
     log = path.with_name(f"{path.name}-wal")

@@ -111,9 +111,9 @@ class Journal(Tallies, Dialects):
         Each at most once, whatever is stored or fails while the caller iterates. A page is held
         in memory, not all.
         """
-        source = _wanted(wanted_only)
-        sql = f"SELECT r.id, {text.REQUEST_COLUMNS} FROM {source} WHERE {IS_WAITING} AND r.id > ?"
-        return self._paged(sql, lambda row, tasks: text.request(row, tasks))
+        number = "w.request" if wanted_only else "r.id"
+        source = f"{number}, {text.REQUEST_COLUMNS} FROM {_wanted(wanted_only)}"
+        return self._paged(f"SELECT {source} WHERE {IS_WAITING}", text.request, number)
 
     def count_waiting(self, *, wanted_only: bool) -> int:
         """Return how many requests `waiting` would yield."""
@@ -189,22 +189,29 @@ class Journal(Tallies, Dialects):
 
     def replies(self) -> Iterator[StoredRow]:
         """Yield every request that has a reply, with it, in planned order, page by page."""
-        return self._paged(f"{_ROWS} JOIN {_JOINS} WHERE r.id > ?", _stored_row)
+        return self._paged(f"{_ROWS} JOIN {_JOINS} WHERE TRUE", _stored_row)
 
     def all_rows(self) -> Iterator[StoredRow]:
         """Yield every request, with its reply or error if any, in planned order, page by page."""
-        return self._paged(f"{_ROWS} LEFT JOIN {_JOINS} WHERE r.id > ?", _stored_row)
+        return self._paged(f"{_ROWS} LEFT JOIN {_JOINS} WHERE TRUE", _stored_row)
 
     def _by_key(self, select: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for chunk in chunks(keys, CHUNK):
             yield from self.rows(f"{select} WHERE r.key IN ({_marks(chunk)})", chunk)
 
     def _paged(
-        self, sql: str, make: Callable[[tuple[Any, ...], dict[int, Task]], T]
+        self,
+        sql: str,
+        make: Callable[[tuple[Any, ...], dict[int, Task]], T],
+        number: str = "r.id",
     ) -> Iterator[T]:
-        """Yield `make` of each row of a query whose first column is r.id and last condition it."""
+        """Yield `make` of each row of a query that ends in conditions.
+
+        Its first column is `number`, a column that SQLite walks through in order: the table
+        outside in its joins, or else each page sorts all that is left.
+        """
         last = 0
-        while page := self.rows(f"{sql} ORDER BY r.id LIMIT {PAGE}", (last,)):
+        while page := self.rows(f"{sql} AND {number} > ? ORDER BY {number} LIMIT {PAGE}", (last,)):
             tasks = self._tasks()
             for row in page:
                 with errors_named(self.path):

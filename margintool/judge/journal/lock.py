@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from margintool.judge.journal.file import real
 from margintool.locking import locked
 
 
@@ -12,9 +13,11 @@ from margintool.locking import locked
 def journal_lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the lock of the journal at `path`, or raise at once where another process holds it.
 
+    A journal has one lock, whatever links lead to it.
+
     Raises:
         InputError: if the lock is held, naming its holder; if the folder cannot be written to or
             its file system has no locks.
     """
-    with locked(Path(path), what="journal", instead="name one with --journal"):
+    with locked(real(Path(path)), what="journal", instead="name one with --journal"):
         yield
