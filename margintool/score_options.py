@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from margintool.input_options import InputOptions
+from margintool.input_options import Input, InputOptions
 from margintool.judge.options import JudgeOptions
 
 PairingRule = Literal["best-random", "best-worst", "all", "adjacent"]
@@ -75,7 +75,16 @@ class MarginOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AskOptions(JudgeOptions, PairingOptions, InputOptions):
-    """What to read and what to ask a judge: for `judge run` and `judge submit`."""
+    """What to read and what to ask a judge: for `judge run` and `judge submit`.
+
+    Args:
+        input: File, glob, folder or Hugging Face dataset id with the answers to judge; repeat it
+            for several files. Without it, what waits in the journal is sent.
+        journal: The journal (SQLite), made if there is none.
+    """
+
+    input: Input | None = None
+    journal: str | Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

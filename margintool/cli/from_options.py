@@ -74,7 +74,10 @@ def argument_help(options_class: type) -> dict[str, str]:
         LookupError: if a field has no text, or a text no field: the docs must be whole.
     """
     classes = [kind for kind in options_class.__mro__ if dataclasses.is_dataclass(kind)]
-    return {name: text for kind in classes for name, text in _own_argument_help(kind).items()}
+    # From the bases on: a class may say anew what a field means there.
+    return {
+        name: text for kind in reversed(classes) for name, text in _own_argument_help(kind).items()
+    }
 
 
 def _own_argument_help(options_class: type) -> dict[str, str]:
