@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_type_hints
 
+from margintool.judge.journal.file import files_of, real
 from margintool.layouts import parse_map
 from margintool.normalize import NORMALIZERS
 from margintool.rejects import is_rejects_file
@@ -89,12 +90,15 @@ def rejects_path(options: ScoreOptions) -> Path:
     return out.with_name(f"{out.name.removesuffix('.parquet')}.rejects.parquet")
 
 
-def check_outputs(options: ScoreOptions, inputs: Iterable[Path]) -> None:
+def check_outputs(
+    options: ScoreOptions, inputs: Iterable[Path], journal: Path | None = None
+) -> None:
     """Raise InputError if writing would replace what it must not: an input, a stranger's file.
 
     Args:
         options: checked options.
         inputs: the files that will be read.
+        journal: where a judge's replies are kept, if one is asked.
     """
     out, rejects = Path(options.out), rejects_path(options)
     outputs = {"--out": out, "--rejects": rejects}
@@ -111,9 +115,27 @@ def check_outputs(options: ScoreOptions, inputs: Iterable[Path]) -> None:
             f"{rejects}: exists already and holds no rejects; name another file with --rejects"
         )
     written = {path.resolve(): name for name, path in outputs.items()}
+    check_journal(journal, [*outputs.values(), *inputs])
     for path in inputs:
         if path.resolve() in written:
             raise InputError(f"{path}: is an input; give {written[path.resolve()]} another name")
+
+
+def check_journal(journal: Path | None, others: Iterable[Path]) -> None:
+    """Raise InputError if a file of the journal, such as its log or its lock, is another file.
+
+    Args:
+        journal: where a judge's replies are kept, if one is asked.
+        others: the files that are read or written beside it.
+    """
+    if journal is None:
+        return
+    kept = files_of(journal)
+    for path in others:
+        if real(path) in kept:
+            raise InputError(
+                f"{path}: the journal {journal} would lie there; give --journal another name"
+            )
 
 
 def _check_writable(path: Path) -> None:

@@ -10,6 +10,7 @@ from margintool.findings import Findings
 from margintool.judge.options import given_to_judge
 from margintool.layouts import LAYOUTS, Layout, apply_map, detect, found_as, require
 from margintool.option_checks import (
+    check_journal,
     check_outputs,
     checked,
     column_map,
@@ -81,8 +82,9 @@ def make_plan(options: ScoreOptions, *, writes: bool = True) -> Plan:
     source = lookup("source", options.source, SOURCES)
     judging = _judging(options, source)
     margin = _margin(options, source)
+    journal = None if judging is None else judging.journal
     if writes:
-        check_outputs(options, inputs=[])
+        check_outputs(options, inputs=[], journal=journal)
     mapping = column_map(options.map)
     raw = open_input(
         _inputs(options, source),
@@ -91,7 +93,9 @@ def make_plan(options: ScoreOptions, *, writes: bool = True) -> Plan:
         revision=options.revision,
     )
     if writes:
-        check_outputs(options, raw.files)
+        check_outputs(options, raw.files, journal)
+    else:
+        check_journal(journal, raw.files)
     if judging is not None and judging.options.reference is not None:
         mapping = _with_reference(mapping, judging.options.reference, raw)
     sample = apply_map(raw.schema_sample(), mapping)
