@@ -35,7 +35,7 @@ def test_outputs_are_not_files_of_the_journal(
     (tmp_path / "folder").mkdir()
     (tmp_path / "link.sqlite").symlink_to(tmp_path / "pairs.parquet")
     rejects = None if "pairs" in taken else tmp_path / taken
-    with pytest.raises(InputError, match="the journal .* would lie there") as refused:
+    with pytest.raises(InputError, match=r"the journal .* would lie there") as refused:
         score(
             source="gpt4",
             input=write_jsonl([ROW]),
@@ -53,8 +53,8 @@ def test_an_input_is_not_the_journal(tmp_path: Path, write_jsonl: Callable[..., 
     given = write_jsonl([ROW])
     before = given.read_bytes()
     asked = {"judge_model": ("mock-judge",), "base_url": SERVER}
-    with pytest.raises(InputError, match="the journal .* would lie there"):
+    with pytest.raises(InputError, match=r"the journal .* would lie there"):
         run_judge(AskOptions(input=given, journal=given, **asked))
-    with pytest.raises(InputError, match="the journal .* would lie there"):
+    with pytest.raises(InputError, match=r"the journal .* would lie there"):
         score(source="gpt4", input=given, out=tmp_path / "p.parquet", journal=given, **asked)
     assert given.read_bytes() == before
