@@ -11,7 +11,7 @@ from margintool.compare.options import BOOTSTRAP, SEED
 def compare_command(
     pairs: Annotated[
         list[Path],
-        typer.Argument(help="Two or more pair files with the same pairs; the first is compared."),
+        typer.Argument(help="Two or more pair files; each later one is compared with the first."),
     ],
     plot: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ from margintool.compare.options import BOOTSTRAP, SEED
 from margintool.compare.reading import Pairs, read_pair_keys
 from margintool.progress import Progress, no_progress
 from margintool.report.drawing import check_png
-from margintool.report.words import count
+from margintool.report.words import count, counted
 from mmpo_core.errors import InputError
 from mmpo_core.file_metadata import recorded_gamma
 from mmpo_core.pair_file import PathLike
@@ -173,13 +173,10 @@ def _notes(numbers: Mapping[str, float], found: Intervals, bootstrap: int) -> It
             "prompts, and its spread was scaled to all of them (m out of n bootstrap)"
         )
     if found.prompts < FEW_PROMPTS:
-        yield (
-            f"intervals rest on {count(found.prompts)} "
-            f"prompt{'s' * (found.prompts > 1)} and are rough"
-        )
+        yield (f"intervals rest on {counted(found.prompts, 'prompt')} and are rough")
     if found.undefined:
         most = max(found.undefined.values())
-        yield f"not defined in up to {count(most)} of {count(bootstrap)} resamples: left out there"
+        yield f"not defined in up to {count(most)} of {counted(bootstrap, 'resample')}, left out"
 
 
 def _matrix(pairs: Sequence[Pairs]) -> tuple[tuple[float | None, ...], ...]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from margintool.compare.reading import Floats, Pairs, contract_batches
 from margintool.hashing import Keys, keys, text_digests
 from margintool.progress import Progress
-from margintool.report.words import count, visible
+from margintool.report.words import counted, visible
 from mmpo_core.errors import InputError
 
 SHOWN_CHARACTERS = 60
@@ -78,8 +78,8 @@ def nothing_in_common(a: Pairs, b: Pairs, progress: Progress) -> InputError:
     """Return the error for two files without a common pair; reads both again to say why."""
     texts_a, texts_b = _texts(a, progress), _texts(b, progress)
     return InputError(
-        f"{a.path} ({count(len(a.key))} pairs) and {b.path} ({count(len(b.key))} pairs) have no "
-        f"pair in common: {_why(texts_a, texts_b)}.\n"
+        f"{a.path} ({counted(len(a.key), 'pair')}) and {b.path} ({counted(len(b.key), 'pair')}) "
+        f"have no pair in common: {_why(texts_a, texts_b)}.\n"
         f"The first prompt of {a.path} begins {texts_a.begins!r}, that of {b.path} "
         f"{texts_b.begins!r}.\nPairs are the same where history, prompt and both answers are, to "
         "the character. Score both files from the same rows"
@@ -93,14 +93,14 @@ def _why(a: _Texts, b: _Texts) -> str:
     )
     if conversations:
         return (
-            f"{count(conversations)} prompts are in both, but with other answers "
-            f"({count(answers)} of the answers are in both)"
+            f"both have {counted(conversations, 'prompt')} in common, but with other answers "
+            f"({counted(answers, 'answer')} in common)"
         )
     if questions:
-        return f"{count(questions)} prompts are in both, but after another history"
+        return f"both have {counted(questions, 'prompt')} in common, but after another history"
     if answers:
-        return f"no prompt is in both, though {count(answers)} answers are: the prompts differ"
-    return "neither a prompt nor an answer is in both"
+        return f"both have {counted(answers, 'answer')} in common, but to other prompts"
+    return "they have neither a prompt nor an answer in common"
 
 
 def _texts(pairs: Pairs, progress: Progress) -> _Texts:

@@ -127,8 +127,9 @@ def _mid_ranks(values: Floats) -> Floats:
 def _kendall(x: Floats, y: Floats) -> float:
     from scipy.stats import kendalltau
 
-    # The p-value is not used; "exact" would spend time on it.
-    return float(kendalltau(x, y, method="asymptotic").statistic)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(kendalltau(x, y).statistic)
 
 
 def _centred(values: Floats) -> Floats:

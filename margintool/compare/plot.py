@@ -26,7 +26,7 @@ from margintool.report.drawing import (
     points,
     save_png,
 )
-from margintool.report.words import count, share
+from margintool.report.words import count, counted, share
 from mmpo_core.calibration import BINS, both_ways, reliability
 
 GROUPS = 10
@@ -60,8 +60,8 @@ def plot_comparison(comparison: Comparison, joined: Sequence[Joined], path: Path
         _reliability(curve, two, (first, other), pairs)
         _predictions(panel.add_subplot(grid[1, 1], sharex=curve), first, pairs)
         panel.suptitle(
-            f"{_name(first)} and {_name(other)}: {count(two.pairs)} pairs of "
-            f"{count(two.prompts)} prompts",
+            f"{_name(first)} and {_name(other)}: {counted(two.pairs, 'pair')} of "
+            f"{counted(two.prompts, 'prompt')}",
             fontsize=12,
         )
     save_png(figure, path)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from margintool.compare.facts import Calibration, Comparison, Estimate, FileFacts, TwoFiles
 from margintool.compare.measures import AGREEMENT, CALIBRATION
-from margintool.report.words import count, number, share, visible
+from margintool.report.words import count, counted, number, share, visible
 
 INDENT = 2
 HEADINGS = {
@@ -58,25 +58,24 @@ def _files(files: tuple[FileFacts, ...]) -> RenderableType:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for file in files:
-        unit = f" ({file.unit})" if file.unit else ""
-        parts = [f"{count(file.pairs)} pairs, {count(file.ties)} ties"]
+        parts = [f"{counted(file.pairs, 'pair')}, {counted(file.ties, 'tie')}"]
         if file.repeated:
-            parts.append(f"{count(file.repeated)} repeated rows merged by their mean")
+            parts.append(f"{counted(file.repeated, 'repeated row')} merged by their mean")
         if file.identical:
-            parts.append(f"{count(file.identical)} rows with twice the same answer left out")
+            parts.append(f"{counted(file.identical, 'row')} with twice the same answer left out")
         gamma = "" if file.gamma is None else f"; gamma {number(file.gamma)}"
-        about = f"{file.estimator}{unit}: " if file.estimator else ""
+        about = [file.estimator, f"({file.unit})" if file.unit else "", ", ".join(parts) + gamma]
         table.add_row(file.name, Text(visible(file.path)))
-        table.add_row("", Text(visible(f"{about}{', '.join(parts)}{gamma}"), style="dim"))
+        table.add_row("", Text(visible(" ".join(filter(None, about))), style="dim"))
     return table
 
 
 def _overview(two: TwoFiles) -> Text:
     decided = two.same_winner + two.other_winner
     lines = [
-        f"{count(two.pairs)} pairs of {count(two.prompts)} prompts in both; "
+        f"{counted(two.pairs, 'pair')} of {counted(two.prompts, 'prompt')} in both; "
         f"{count(two.only_a)} only in {two.a}, {count(two.only_b)} only in {two.b}",
-        f"winner in both: {count(decided)} pairs, the same in {count(two.same_winner)} "
+        f"winner in both: {counted(decided, 'pair')}, the same in {count(two.same_winner)} "
         f"({share(two.same_winner, decided)})",
         f"ties: {count(two.tie_a)} in {two.a} alone, {count(two.tie_b)} in {two.b} alone, "
         f"{count(two.tie_both)} in both",

@@ -11,6 +11,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(value: int, noun: str) -> str:
+    """Write how many there are of what: 1 pair, 2,000 pairs. noun: one with a plural in s."""
+    return f"{count(value)} {noun}" + "s" * (value != 1)
+
+
 def number(value: float) -> str:
     """Write a float in at most seven characters or so: 0.0101, 12.3, 4,345."""
     if value == 0 or 0.001 <= abs(value) < 1000:
