@@ -6,11 +6,11 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from margintool.judge.item import Dialect
-from margintool.judge.journal.file import JournalFile
 from margintool.judge.journal.records import Aside
+from margintool.judge.journal.settings import Settings
 
 
-class Dialects(JournalFile):
+class Dialects(Settings):
     """The part of a journal that knows dialects, by server and model.
 
     `aside` is not in the file: what this process used to find dialects out, to be counted with
@@ -38,6 +38,23 @@ class Dialects(JournalFile):
         """Forget how a server wants to be asked for a model: it refuses what it took before."""
         with self.transaction() as db:
             db.execute("DELETE FROM meta WHERE name = ?", (_name(served_by, model),))
+
+    def written_for(self, model: str) -> set[Dialect]:
+        """Return the dialects in which questions to a model may be written out by now."""
+        found = self.rows("SELECT value FROM meta WHERE name = ?", (_written(model),))
+        return {Dialect(**one) for one in json.loads(found[0][0])} if found else set()
+
+    def keep_written(self, model: str, dialect: Dialect) -> None:
+        """Keep that questions to a model are written out in a dialect from now on."""
+        before = self.written_for(model)
+        if dialect not in before:
+            value = json.dumps([*map(asdict, before), asdict(dialect)])
+            with self.transaction() as db:
+                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_written(model), value))
+
+
+def _written(model: str) -> str:
+    return "written " + json.dumps(model)
 
 
 def _name(served_by: str, model: str) -> str:

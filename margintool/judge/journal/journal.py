@@ -61,25 +61,28 @@ class Journal(Tallies, Dialects):
         finally:
             journal.close()
 
-    @property
-    def salt(self) -> str:
-        """32 hex digits, random, made with the journal: the fences are derived from it."""
-        return str(self.rows("SELECT value FROM meta WHERE name = 'salt'")[0][0])
+    def plan(self, requests: Iterable[Request], *, anew: bool = False) -> int:
+        """Add the requests whose keys are new, and want all of them; return how many are new.
 
-    def plan(self, requests: Iterable[Request]) -> int:
-        """Add the requests whose keys are new, and want all of them; return how many are new."""
+        Args:
+            requests: in the order in which they are to be sent.
+            anew: replace the bodies of those that still wait: the server takes others now.
+        """
         new = 0
         for chunk in chunks(requests, PAGE):
+            bodies = [text.pack_body(r.body) for r in chunk]
             with self.transaction() as db:
                 tasks = {task: _task_id(db, task) for task in {r.task for r in chunk}}
                 new += db.executemany(
-                    "INSERT INTO requests (key, model, task, draw, fence, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                    _PLAN,
                     (
-                        (r.key, r.model, tasks[r.task], r.draw, r.fence, text.pack_body(r.body))
-                        for r in chunk
+                        (r.key, r.model, tasks[r.task], r.draw, r.fence, body)
+                        for r, body in zip(chunk, bodies, strict=True)
                     ),
                 ).rowcount
+                if anew:
+                    keys = (r.key for r in chunk)
+                    db.executemany(_WRITE_ANEW, zip(bodies, keys, strict=True))
                 _want(db, [r.key for r in chunk])
         return new
 
@@ -235,6 +238,9 @@ class Journal(Tallies, Dialects):
             )
 
 
+_PLAN = """INSERT INTO requests (key, model, task, draw, fence, body)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
+_WRITE_ANEW = f"UPDATE requests AS r SET body = ? WHERE r.key = ? AND {IS_WAITING}"
 _STORE = """INSERT INTO replies (
     request, batch, value, read_from, aspects, rationale, reason, detail, raw, prompt_tokens,
     completion_tokens, finish_reason, seconds, served_by

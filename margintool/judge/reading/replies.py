@@ -13,11 +13,14 @@ Parse = Callable[[Request, Mapping[str, Any]], Verdict]
 _MOST_TOKENS = 10**15
 
 
-def read_reply(request: Request, payload: Mapping[str, Any]) -> Verdict:
-    """Return what parse.py reads in a reply to a request."""
+def read_reply(
+    request: Request, payload: Mapping[str, Any], *, pattern: str | None = None
+) -> Verdict:
+    """Return what parse.py reads in a reply to a request, or a pattern where it can serve."""
     from margintool.judge.reading.parse import read_verdict
 
-    return read_verdict(request.task, payload, request.body, request.fence)
+    mine = pattern if request.task.mode != "aspects" else None
+    return read_verdict(request.task, payload, request.body, request.fence, mine)
 
 
 def make_reply(
