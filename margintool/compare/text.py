@@ -64,9 +64,10 @@ def _files(files: tuple[FileFacts, ...]) -> RenderableType:
         if file.identical:
             parts.append(f"{counted(file.identical, 'row')} with twice the same answer left out")
         gamma = "" if file.gamma is None else f"; gamma {number(file.gamma)}"
-        about = [file.estimator, f"({file.unit})" if file.unit else "", ", ".join(parts) + gamma]
+        margin = " ".join(filter(None, (file.estimator, f"({file.unit})" if file.unit else "")))
         table.add_row(file.name, Text(visible(file.path)))
-        table.add_row("", Text(visible(" ".join(filter(None, about))), style="dim"))
+        about = ", ".join(filter(None, (margin, *parts))) + gamma
+        table.add_row("", Text(visible(about), style="dim"))
     return table
 
 

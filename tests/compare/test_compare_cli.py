@@ -32,8 +32,8 @@ def test_the_table_has_every_number(cli: Callable[..., Any], two_files: list[Pat
     assert "ties: 1 in A alone, 0 in B alone, 0 in both" in result.out
     assert re.search(r"same winner, where both have one +0\.750 +\d\.\d+ to \d\.\d+", result.out)
     assert result.out.count("Kendall tau-b") == 2
-    assert "shp diff 5 pairs" in result.out
-    assert "similarity (1 - cosine) 5 pairs, 1 tie" in result.out
+    assert "shp diff, 5 pairs" in result.out
+    assert "similarity (1 - cosine), 5 pairs, 1 tie" in result.out
     assert max(len(line) for line in result.out.splitlines()) <= 80
 
 
