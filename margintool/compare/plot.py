@@ -30,7 +30,7 @@ from margintool.report.words import count, counted, share
 from mmpo_core.calibration import BINS, both_ways, reliability
 
 GROUPS = 10
-LONGEST_LABEL = 48
+LONGEST_LABEL = 70
 
 
 def plot_comparison(comparison: Comparison, joined: Sequence[Joined], path: Path) -> None:
@@ -116,7 +116,7 @@ def _margins(axes: Any, two: TwoFiles, files: tuple[FileFacts, FileFacts], pairs
         )
     low, high = -1.45 * reach, 1.25 * reach  # room for the legend and the words
     axes.set(xlim=(-0.02 * right, 1.02 * right), ylim=(low, high), title="Margins")
-    axes.set(xlabel=_label(files[0]), ylabel=f"{_label(files[1])}, > 0: same winner")
+    axes.set(xlabel=_label(files[0]), ylabel=f"{_label(files[1])}\n> 0: same winner")
     axes.legend(frameon=False, loc="lower left")
     plain(axes)
 

@@ -54,7 +54,7 @@ def test_panels_of_few_pairs(tmp_path: Path, axes: list[Any]) -> None:
     found = margins.lines[0].get_xydata().tolist()
     assert sorted(found) == [[1, 1], [2, -2], [3, 6], [4, 4]]
     assert "margin_raw of A, shp diff in votes" in words(margins)
-    assert r"margin_raw of B in a \$cost\$, > 0: same winner" in words(margins)
+    assert "margin_raw of B in a \\$cost\\$\n> 0: same winner" in words(margins)
     assert "same winner 75.0%" in words(margins)
     assert "other winner 25.0%" in words(margins)
     assert "perfect calibration" in words(reliability)
