@@ -30,6 +30,7 @@ def settings(url: str, **changes: Any) -> RunSettings:
         "max_cost": None,
         "prices": Prices({MODEL: CENT}),
         "count_tokens": lambda request: 1000,
+        "most_tokens": lambda request: 1000,
     }
     return RunSettings(**(values | changes))
 

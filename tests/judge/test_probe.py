@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from margintool.judge.item import Dialect
+from margintool.judge.journal.records import Aside, Usage
 from margintool.judge.running.probe import Probed, ask_dialect
 from mmpo_core.errors import InputError
 from tests.judge.conftest import MockJudge
@@ -38,7 +39,7 @@ def _probe(script: Script) -> tuple[Probed, list[Try]]:
 
 def test_a_server_that_takes_everything_is_asked_once() -> None:
     probed, tries = _probe(lambda _: _reply())
-    assert probed == Probed(Dialect(), 1, 1000, 100)
+    assert probed == Probed(Dialect(), 1, Aside(MODEL, Usage(1, 1000, 100)))
     body = tries[0].body
     assert body["model"] == MODEL
     assert body["temperature"] == 0

@@ -32,10 +32,8 @@ from tests.judge.scripted_server import (
 # name -> what is answered, words of the message
 FINAL: dict[str, tuple[Answer, list[str]]] = {
     "key": (error(401, "Incorrect API key", "invalid_api_key"), ["401", "--api-key-file"]),
-    "rights": (error(403), ["403", "gpt-4o"]),
     "model": (error(404, "no such model", "model_not_found"), ["gpt-4o", "no such model"]),
     "model, as 400": (error(400, "no such model", "model_not_found"), ["gpt-4o"]),
-    "address": (text("Not Found", 404), ["--base-url", "/v1"]),
     "method": (text("", 405), ["--base-url"]),
     "quota": (error(429, "You exceeded", "insufficient_quota"), ["quota", "billing"]),
     "quota, Retry-After": (
@@ -59,6 +57,25 @@ def test_what_no_request_would_survive_stops_the_run_after_one(name: str, tmp_pa
         # Nothing is held against the requests: they wait as before.
         assert journal.count_waiting(wanted_only=False) == 100
         assert errors(journal, 100) == [None] * 100
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (error(403, "not allowed"), ["403: not allowed", "gpt-4o"]),
+        (text("Not Found", 404), ["404: Not Found", "--base-url", "/v1"]),
+    ],
+)
+def test_three_refusals_that_may_be_of_one_request_stop_the_run(
+    fault: Answer, words: list[str], tmp_path: Path
+) -> None:
+    """One after the other: the rest of the 64 wait for a reply that there is not."""
+    with scripted(lambda _: fault) as server, questions(tmp_path / "j", 100) as journal:
+        outcome = run(journal, server.url, concurrency=64, retries=5)
+        assert len(server.tries) == 3
+        assert outcome.why == "fatal"
+        assert all(word in str(outcome.stopped) for word in [server.url, *words])
+        assert journal.count_waiting(wanted_only=False) == 100
 
 
 def test_a_quota_that_runs_out_in_mid_run_keeps_what_was_answered(tmp_path: Path) -> None:
@@ -139,23 +156,23 @@ def test_money_set_aside_and_not_used_buys_more(tmp_path: Path) -> None:
 def test_prompts_longer_than_was_counted_are_learnt_of(tmp_path: Path) -> None:
     """The server counts 1,000 tokens where we count 250: no more than the limit is spent."""
     with scripted(lambda _: good(), latency=0.01) as server, questions(tmp_path / "j", 80) as one:
-        outcome = run(one, server.url, max_cost=200.0, count_tokens=lambda _: 250, concurrency=8)
+        outcome = run(one, server.url, max_cost=200.0, most_tokens=lambda _: 250, concurrency=8)
         assert outcome.cost is not None
         assert 150.0 < outcome.cost <= 200.0
 
 
 def test_tries_that_may_have_been_paid_count_against_max_cost(tmp_path: Path) -> None:
-    """Every reply is cut and may cost $11, or $21 before the server's count is known."""
+    """Every reply is cut and may cost $11: $100 is for 9."""
     with scripted(lambda _: text("{")) as server, questions(tmp_path / "j", 50) as journal:
         outcome = run(journal, server.url, concurrency=1, max_cost=100.0, retries=0)
         assert outcome.why == "max_cost"
         assert outcome.cost == 0.0
-        assert outcome.unseen == len(server.tries) == 4
+        assert outcome.unseen == len(server.tries) == 9
 
 
 def test_a_retry_that_could_exceed_max_cost_is_not_made(tmp_path: Path) -> None:
     with scripted(lambda _: text("{")) as server, questions(tmp_path / "j", 1) as journal:
-        outcome = run(journal, server.url, max_cost=40.0, retries=5)
+        outcome = run(journal, server.url, max_cost=20.0, retries=5)
         assert outcome.why == "max_cost"
         assert len(server.tries) == 1
 

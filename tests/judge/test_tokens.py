@@ -7,7 +7,14 @@ import pytest
 import tiktoken
 
 from margintool.judge.cost import tokens
-from margintool.judge.cost.tokens import Encoded, Estimated, body_tokens, counter, message_tokens
+from margintool.judge.cost.tokens import (
+    Encoded,
+    Estimated,
+    body_tokens,
+    counter,
+    message_tokens,
+    most_body_tokens,
+)
 
 
 @pytest.fixture
@@ -110,8 +117,17 @@ def test_lone_surrogates_are_counted() -> None:
 def test_messages_by_hand() -> None:
     """3 before the reply; each message 4 and its content: 3 + (4 + 2) + (4 + 1) = 14."""
     messages = [{"role": "system", "content": "a" * 8}, {"role": "user", "content": "b"}]
-    assert message_tokens(messages, Estimated()) == 14
-    assert message_tokens([], Estimated()) == 3
+    assert message_tokens(messages, Estimated().count) == 14
+    assert message_tokens([], Estimated().count) == 3
+
+
+def test_at_most_a_token_a_byte_without_the_encoding_and_exact_with_it() -> None:
+    """3 + 4 around one message, then 6 bytes; encoded 4 to a token."""
+    body = {"messages": [{"role": "user", "content": "日本"}]}
+    assert most_body_tokens(body, Estimated()) == 3 + 4 + 6
+    assert body_tokens(body, Estimated()) == 3 + 4 + 2
+    exact = Encoded(bytes_encoding("b"))
+    assert most_body_tokens(body, exact) == body_tokens(body, exact) == 3 + 4 + 6
 
 
 def test_a_json_schema_is_counted() -> None:

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from margintool.judge.running.received import choice_error, has_choice
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -41,16 +43,12 @@ def read_row(line: bytes) -> Row | None:
     if not isinstance(response, dict):
         return Unanswered(key, None, _words(found.get("error")))
     status, body = response.get("status_code"), response.get("body")
-    if status == 200 and isinstance(body, dict) and _has_choice(body):
-        return Answered(key, body)
+    if status == 200 and isinstance(body, dict) and has_choice(body):
+        failed = choice_error(body)
+        return Answered(key, body) if failed is None else Unanswered(key, 200, _words(failed))
     error = found.get("error") or (body.get("error") if isinstance(body, dict) else body)
     code = status if isinstance(status, int) else None
     return Unanswered(key, code, f"HTTP {status}: {_words(error)}")
-
-
-def _has_choice(body: dict[str, Any]) -> bool:
-    choices = body.get("choices")
-    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict)
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from margintool.judge.cost.prices import Price, Prices, no_price
-from margintool.judge.cost.tokens import Counter, body_tokens, counter
+from margintool.judge.cost.tokens import Counter, body_tokens, counter, reply_limit
 from margintool.judge.item import Request
 from margintool.judge.journal.chunks import chunks
 from margintool.judge.journal.journal import Journal, State
@@ -151,7 +151,7 @@ class _Sums:
         self.states[state] += 1
         if state != "waiting":
             return
-        limit = _limit(request.body)
+        limit = reply_limit(request.body)
         mean = expected.get((request.model, request.task.mode))
         self.prompt += body_tokens(request.body, self.counter)
         self.most += limit
@@ -183,11 +183,6 @@ class _Sums:
         if self.unknown:
             parts.append("no replies to go by yet: the limit")
         return "; ".join(parts) or "none to send"
-
-
-def _limit(body: Mapping[str, Any]) -> int:
-    name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
-    return int(body[name])
 
 
 def _priced(price: Price, batch: bool) -> str:

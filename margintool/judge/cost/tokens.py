@@ -1,14 +1,14 @@
 """How many tokens a request has: exactly by tiktoken where that works offline, else estimated.
 
-Read by estimate.py, and by the runner for --tpm. Nothing here touches the network: tiktoken
-would download an encoding's file that is not in its cache.
+Read by estimate.py, and by the runner for --tpm and --max-cost. Nothing here touches the network:
+tiktoken would download an encoding's file that is not in its cache.
 """
 
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,8 @@ PER_MESSAGE = 4
 PER_REPLY = 3
 
 BYTES_PER_TOKEN = 4
+
+Count = Callable[[str], int]
 
 # Encoding -> SHA-256 of its file, as tiktoken demands it: with another one it would download.
 ENCODINGS = {
@@ -45,6 +47,9 @@ class Counter(Protocol):
     def count(self, text: str) -> int:
         """Return the number of tokens."""
 
+    def most(self, text: str) -> int:
+        """Return a number of tokens that the model does not exceed."""
+
 
 class Estimated:
     """A token for every 4 bytes of UTF-8: about right for English, for other texts a guess."""
@@ -54,7 +59,11 @@ class Estimated:
 
     def count(self, text: str) -> int:
         """Return the estimate, rounded up."""
-        return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+        return -(-self.most(text) // BYTES_PER_TOKEN)
+
+    def most(self, text: str) -> int:
+        """Return the bytes of UTF-8: no token of a byte-level encoding has less than one."""
+        return len(text.encode("utf-8", "surrogatepass"))
 
 
 class Encoded:
@@ -69,6 +78,10 @@ class Encoded:
     def count(self, text: str) -> int:
         """Return the number of tokens; `<|endoftext|>` in a text is text, as for the server."""
         return len(self._encoding.encode_ordinary(text))
+
+    def most(self, text: str) -> int:
+        """Return the number of tokens, which is exact."""
+        return self.count(text)
 
 
 def counter(model: str) -> Counter:
@@ -101,9 +114,9 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def message_tokens(messages: Iterable[Mapping[str, Any]], counter: Counter) -> int:
+def message_tokens(messages: Iterable[Mapping[str, Any]], count: Count) -> int:
     """Return the prompt tokens of chat messages, with what the chat format adds around them."""
-    contents = (counter.count(str(message["content"])) for message in messages)
+    contents = (count(str(message["content"])) for message in messages)
     return PER_REPLY + sum(PER_MESSAGE + content for content in contents)
 
 
@@ -112,6 +125,20 @@ def body_tokens(body: Mapping[str, Any], counter: Counter) -> int:
 
     A server shows the schema to the model in a form that is not published; its text is counted.
     """
+    return _body_tokens(body, counter.count)
+
+
+def most_body_tokens(body: Mapping[str, Any], counter: Counter) -> int:
+    """Return a number that the prompt tokens of a request's body do not exceed."""
+    return _body_tokens(body, counter.most)
+
+
+def reply_limit(body: Mapping[str, Any]) -> int:
+    """Return the most tokens that a request's reply may have."""
+    return int(body.get("max_completion_tokens") or body.get("max_tokens") or 0)
+
+
+def _body_tokens(body: Mapping[str, Any], count: Count) -> int:
     schema = body.get("response_format")
-    extra = 0 if schema is None else counter.count(json.dumps(schema, separators=(",", ":")))
-    return message_tokens(body["messages"], counter) + extra
+    extra = 0 if schema is None else count(json.dumps(schema, separators=(",", ":")))
+    return message_tokens(body["messages"], count) + extra

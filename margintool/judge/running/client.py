@@ -136,6 +136,7 @@ def open_client(
     timeout = Timeout(None, connect=_CONNECT_SECONDS)
     http = WatchedHttp(
         watch=watch,
+        hide=key.hide,
         limits=Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         timeout=timeout,
     )

@@ -1,6 +1,6 @@
 """What errors mean: those that stop a run at once, with what to do, and those of one request.
 
-Read by runner.py and probe.py.
+Read by failures.py, runner.py and probe.py.
 """
 
 import openai
@@ -32,23 +32,43 @@ def stops_the_run(error: Exception, model: str, server: str) -> str | None:
             f"({said(error)}). Look at its plan and billing, then start again: replies so far "
             "are kept"
         )
-    if error.status_code == 404 or "model_not_found" in names:
+    if error.status_code == 404 or _NO_MODEL in names:
         return (
             f"{server}: no model {model!r}, or no chat completions at this address "
             f"({said(error)}). Check --judge-model and --base-url, which often ends in /v1"
         )
-    return _REFUSED.get(error.status_code, "").format(server=server, model=model) or None
+    words = _REFUSED.get(error.status_code)
+    return words and words.format(server=server, model=model, said=said(error))
 
 
-# The server's words are left out: a few servers repeat the key in them.
+# Of a key that is not accepted OpenAI repeats the last characters, so its words are left out.
 _REFUSED = {
     401: (
         "{server}: the API key is not accepted (401). Set OPENAI_API_KEY or --api-key-file to a "
         "key of this server"
     ),
-    403: "{server}: this API key may not use {model!r} (403). Check the key's rights and project",
-    405: "{server}: no chat completions at this address (405). Check --base-url",
+    403: "{server}: this API key may not use {model!r} ({said}). Check its rights and project",
+    405: "{server}: no chat completions at this address ({said}). Check --base-url",
 }
+_NO_MODEL = "model_not_found"
+# 408 and 409 are passing, as the SDK has it.
+_BUSY = (408, 409, 429)
+
+
+def may_be_its_own(error: Exception) -> bool:
+    """Whether what stops a run may also be about one request, as 403 of a moderation is."""
+    return (
+        isinstance(error, openai.APIStatusError)
+        and error.status_code in (403, 404)
+        and not error_names(error.response.content) & (UNPAID | {_NO_MODEL})
+    )
+
+
+def of_the_server(error: Exception, call: Call) -> bool:
+    """Whether a failure says something about the server or the way to it, not the request."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in _BUSY or error.status_code >= 500
+    return call.trouble not in (None, "reply too large")
 
 
 def kind(error: Exception, call: Call) -> str:

@@ -6,7 +6,7 @@ takes without a word but does not heed shows in its reply. Read by enquire.py.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,48 +15,35 @@ import openai
 from margintool.judge.asking.asker import TOP_LOGPROBS
 from margintool.judge.asking.fence import fenced
 from margintool.judge.asking.schemas import response_format
+from margintool.judge.cost.tokens import counter, most_body_tokens
 from margintool.judge.item import Dialect
+from margintool.judge.journal.records import Aside, Usage
 from margintool.judge.reading.replies import used
 from margintool.judge.running import faults
+from margintool.judge.running.budget import OUT_OF_MONEY, Budget, budget_of
 from margintool.judge.running.client import open_client, served_by
 from margintool.judge.running.interrupt import run_loop
 from margintool.judge.running.limits import Limits
 from margintool.judge.running.records import RunSettings
-from margintool.judge.running.wire import Answer, Call, Watch, ask
+from margintool.judge.running.refusal import WITHOUT, about_size, named, without
+from margintool.judge.running.wire import Answer, Call, HaltedError, Watch, ask
 from margintool.judge.task import SCALES, Task
-from mmpo_core.errors import InputError
+from margintool.progress import Progress, no_progress
+from mmpo_core.errors import InputError, UnfinishedError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 # Enough for a model that thinks first.
-_REPLY_TOKENS = 2048
+REPLY_TOKENS = 2048
+# Each try may take the whole --timeout, and nothing else goes on meanwhile.
+_MOST_RETRIES = 2
 _FENCE = "5d3b0a97c81e624f"
 _TASK = Task("single", SCALES["single"])
 # Asked in turn until a reply shows whether the schema holds: a judge may refuse one of them.
 _ANSWERS = ("Paris.", "The capital of France is Paris.", "It is Paris, on the Seine.")
 # What servers answer to a field that they do not take; a few fail over it instead.
 _REFUSALS = (400, 422, 500, 501)
-
-# A field of Dialect -> its value where the server does not take it.
-_WITHOUT: dict[str, Any] = {
-    "token_limit": "max_tokens",
-    "logprobs": False,
-    "structured": False,
-    "temperature": False,
-}
-# What a refusal names -> the field of Dialect that it is about; the first match counts.
-_NAMED = (
-    ("max_completion_tokens", "token_limit"),
-    ("logprobs", "logprobs"),
-    ("response_format", "structured"),
-    ("json_schema", "structured"),
-    ("json schema", "structured"),
-    ("structured output", "structured"),
-    ("guided", "structured"),
-    ("grammar", "structured"),
-    ("temperature", "temperature"),
-)
 
 
 @dataclass(frozen=True)
@@ -66,53 +53,100 @@ class Probed:
     Args:
         dialect: what the server takes.
         requests: questions sent, refused ones too.
-        prompt_tokens, completion_tokens: of those that were answered, where the server told.
+        aside: what those that were answered used.
     """
 
     dialect: Dialect
     requests: int
-    prompt_tokens: int
-    completion_tokens: int
+    aside: Aside
 
 
-def ask_dialect(settings: RunSettings, model: str) -> Probed:
+def ask_dialect(
+    settings: RunSettings,
+    model: str,
+    *,
+    max_tokens: int = REPLY_TOKENS,
+    aside: Sequence[Aside] = (),
+    progress: Progress = no_progress,
+) -> Probed:
     """Ask a server how it wants to be asked for a model.
 
     Everything is tried, whatever this run needs: what is found is kept for later runs.
 
+    Args:
+        settings: whom to ask.
+        model: the judge.
+        max_tokens: the limit of the run's replies, for a server that takes no larger one.
+        aside: what probes before this one used of --max-cost.
+        progress: told that this goes on.
+
     Raises:
-        InputError: if the server cannot be asked at all, with what to do.
+        InputError: if the server cannot be asked at all, with what to do; with --max-cost for a
+            model without a price.
+        UnfinishedError: if a question could cost more than is left of --max-cost.
     """
-    return run_loop(lambda: _ask_dialect(settings, model))
+    settings.check_prices([model])
+    progress.start("asking the server how it wants to be asked", None)
+    return run_loop(lambda: _ask_dialect(settings, model, max_tokens, budget_of(settings, aside)))
 
 
-async def _ask_dialect(settings: RunSettings, model: str) -> Probed:
+async def _ask_dialect(
+    settings: RunSettings, model: str, max_tokens: int, budget: Budget | None
+) -> Probed:
     limits = Limits(settings.rpm, None)
 
-    async def before(_: Call) -> None:
+    async def before(call: Call) -> None:
         await limits.request()
+        if call.unseen and budget is not None and not budget.covers_retry(call):
+            raise HaltedError
 
-    watch = Watch(settings.timeout, before)
+    retries = min(settings.retries, _MOST_RETRIES)
     client = open_client(
-        settings.base_url, settings.key, watch, concurrency=1, retries=settings.retries
+        settings.base_url,
+        settings.key,
+        Watch(settings.timeout, before),
+        concurrency=1,
+        retries=retries,
     )
     async with client:
-        probe = _Probe(client, model, served_by(settings.base_url))
+        probe = _Probe(client, model, served_by(settings.base_url), max_tokens, budget)
         try:
             dialect = await probe.run()
+        except HaltedError:
+            raise UnfinishedError(OUT_OF_MONEY.format(most=settings.max_cost)) from None
         except openai.OpenAIError as error:
             raise InputError(settings.key.hide(probe.words(error))) from None
-    return Probed(dialect, probe.requests, probe.prompt_tokens, probe.completion_tokens)
+    return Probed(dialect, probe.requests, probe.aside)
 
 
 class _Probe:
-    def __init__(self, client: "AsyncOpenAI", model: str, server: str) -> None:
+    def __init__(
+        self,
+        client: "AsyncOpenAI",
+        model: str,
+        server: str,
+        max_tokens: int,
+        budget: Budget | None,
+    ) -> None:
         self._client = client
         self._model = model
         self._server = server
+        self._max_tokens = max_tokens
+        self._reply_tokens = REPLY_TOKENS
+        self._budget = budget
+        self._gone_before = 0.0 if budget is None else budget.gone
+        self._answered = self._prompt = self._completion = self._untold = self._unseen = 0
         self.requests = 0
-        self.prompt_tokens = 0
-        self.completion_tokens = 0
+
+    @property
+    def aside(self) -> Aside:
+        """What the questions used so far."""
+        return Aside(
+            self._model,
+            Usage(self._answered, self._prompt, self._completion, self._untold),
+            self._unseen,
+            0.0 if self._budget is None else self._budget.gone - self._gone_before,
+        )
 
     async def run(self) -> Dialect:
         """Return what the server takes and heeds."""
@@ -138,28 +172,60 @@ class _Probe:
             except openai.APIStatusError as error:
                 self._raise_if_no_refusal(error)
                 refusal = error
-            name = _named(refusal, dialect)
+            if about_size(refusal) and self._max_tokens < self._reply_tokens:
+                self._reply_tokens = self._max_tokens
+                continue
+            name = named(refusal, dialect)
             if name is None:
-                break
-            dialect = _without(dialect, name)
-        # The refusal does not say what it is about: look for the one field, else leave all out.
-        for fewer in (*(_without(dialect, name) for name in _WITHOUT), Dialect(**_WITHOUT)):
+                return await self._tracked_down(dialect, refusal)
+            dialect = without(dialect, name)
+
+    async def _tracked_down(
+        self, dialect: Dialect, refusal: openai.APIStatusError
+    ) -> tuple[Dialect, Answer]:
+        """Look for the one field that a refusal does not name, else leave all out."""
+        for fewer in (*(without(dialect, name) for name in WITHOUT), Dialect(**WITHOUT)):
             try:
-                return fewer, await self._ask(fewer, _ANSWERS[0])
+                answer = await self._ask(fewer, _ANSWERS[0])
             except openai.APIStatusError as error:
                 self._raise_if_no_refusal(error)
+                continue
+            # A server that failed may have done so for another reason: does it do so again?
+            again = await self._if_taken(dialect) if refusal.status_code >= 500 else None
+            return (fewer, answer) if again is None else (dialect, again)
         raise refusal
 
+    async def _if_taken(self, dialect: Dialect) -> Answer | None:
+        try:
+            return await self._ask(dialect, _ANSWERS[0])
+        except openai.APIStatusError as error:
+            self._raise_if_no_refusal(error)
+            return None
+
     async def _ask(self, dialect: Dialect, text: str) -> Answer:
+        body = _body(self._model, dialect, text, self._reply_tokens)
         call = Call()
         try:
-            answer = await ask(self._client, call, _body(self._model, dialect, text))
+            if self._budget is not None:
+                prompt = most_body_tokens(body, counter(self._model))
+                if not await self._budget.set_aside(call, self._model, prompt, self._reply_tokens):
+                    raise HaltedError
+            return await ask(self._client, call, body)
         finally:
-            self.requests += call.tries
-        prompt, completion = used(answer.payload)
-        self.prompt_tokens += prompt or 0
-        self.completion_tokens += completion or 0
-        return answer
+            self._count(call)
+            if self._budget is not None:
+                await self._budget.settle(call)
+
+    def _count(self, call: Call) -> None:
+        self.requests += call.tries
+        self._unseen += call.unseen
+        if call.answer is None:
+            return
+        prompt, completion = used(call.answer.payload)
+        self._answered += 1
+        self._prompt += prompt or 0
+        self._completion += completion or 0
+        self._untold += prompt is None or completion is None
 
     def _raise_if_no_refusal(self, error: openai.APIStatusError) -> None:
         if error.status_code not in _REFUSALS:
@@ -175,7 +241,7 @@ class _Probe:
         )
 
 
-def _body(model: str, dialect: Dialect, text: str) -> dict[str, Any]:
+def _body(model: str, dialect: Dialect, text: str, reply_tokens: int) -> dict[str, Any]:
     """Return a small question. It does not mention JSON: only the schema asks for that."""
     question = (
         f"How good is this answer to 'What is the capital of France?', from 1 to 10?\n"
@@ -184,7 +250,7 @@ def _body(model: str, dialect: Dialect, text: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": question}],
-        dialect.token_limit: _REPLY_TOKENS,
+        dialect.token_limit: reply_tokens,
     }
     if dialect.temperature:
         body["temperature"] = 0.0
@@ -193,19 +259,6 @@ def _body(model: str, dialect: Dialect, text: str) -> dict[str, Any]:
     if dialect.structured:
         body["response_format"] = response_format(_TASK)
     return body
-
-
-def _named(error: openai.APIStatusError, dialect: Dialect) -> str | None:
-    """Return the field, not yet left out, that a refusal is about; None if it does not say."""
-    text = f"{error.param} {error.response.text}".lower()
-    for words, name in _NAMED:
-        if words in text and getattr(dialect, name) != _WITHOUT[name]:
-            return name
-    return None
-
-
-def _without(dialect: Dialect, name: str) -> Dialect:
-    return replace(dialect, **{name: _WITHOUT[name]})
 
 
 def _content(answer: Answer) -> tuple[str, Mapping[str, Any]]:

@@ -1,12 +1,13 @@
 """What a run is told and what it says in the end. Read by runner.py and by whoever starts it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from margintool.judge.cost.prices import Prices
+from margintool.judge.cost.prices import Prices, no_price
 from margintool.judge.item import Request
 from margintool.judge.running.client import Secret
+from mmpo_core.errors import InputError
 
 Why = Literal["max_cost", "fatal", "failures", "interrupted", "terminated"]
 # As shells say that a signal ended a command.
@@ -20,7 +21,8 @@ class RunSettings:
     Args:
         key: from client.api_key.
         prices: prices of models, for --max-cost and the cost shown.
-        count_tokens: the prompt tokens of a request; called only for --tpm and --max-cost.
+        count_tokens: the prompt tokens of a request; called only for --tpm.
+        most_tokens: the same at most; called only for --max-cost.
     """
 
     base_url: str | None
@@ -33,6 +35,19 @@ class RunSettings:
     max_cost: float | None
     prices: Prices
     count_tokens: Callable[[Request], int]
+    most_tokens: Callable[[Request], int]
+
+    def check_prices(self, models: Iterable[str]) -> None:
+        """Refuse a limit that cannot be kept, before anything is sent.
+
+        Raises:
+            InputError: with --max-cost for a model without a price.
+        """
+        if self.max_cost is None:
+            return
+        for model in models:
+            if self.prices.of(model) is None:
+                raise InputError(f"--max-cost: {no_price(model)}")
 
 
 @dataclass(frozen=True)
@@ -43,12 +58,16 @@ class RunOutcome:
         answered: replies stored.
         failed: requests without a reply after their retries, by kind; they stay waiting.
         unreadable: replies stored that have no verdict, by reason (item.REASONS).
-        prompt_tokens, completion_tokens: sums of the server's own counts.
+        prompt_tokens, completion_tokens: sums of the server's own counts, with what was used to
+            find out how to ask.
         cost: US dollars for them; None where a model has no price.
+        untold: replies for which the server told no tokens, so that no cost is known.
         unseen: tries that the server may have been paid for though no readable reply came.
+        aside: questions answered to find out how to ask, which the journal does not keep.
         seconds: from start to end.
         why: what stopped the run before its end, else None.
         stopped: the same for the user, with what to do, else None.
+        last: what went wrong with the last request that failed.
     """
 
     answered: int = 0
@@ -57,17 +76,28 @@ class RunOutcome:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float | None = 0.0
+    untold: int = 0
     unseen: int = 0
+    aside: int = 0
     seconds: float = 0.0
     why: Why | None = None
     stopped: str | None = None
+    last: str | None = None
+
+    @property
+    def unfinished(self) -> str | None:
+        """What to tell the user of a command that should have got every reply; None if it did."""
+        if self.stopped is not None or not self.failed:
+            return self.stopped
+        number = sum(self.failed.values())
+        return (
+            f"{number:,} requests failed, the last: {self.last}. They wait: give the command "
+            "again to send them again; `margintool judge export` shows the error of each"
+        )
 
     @property
     def status(self) -> int:
         """The exit status of a command that ends so."""
-        return 0 if self.why is None else _STATUS.get(self.why, 1)
-
-
-def reply_limit(body: Mapping[str, Any]) -> int:
-    """Return the most tokens that a request's reply may have."""
-    return int(body.get("max_completion_tokens") or body.get("max_tokens") or 0)
+        if self.why is not None:
+            return _STATUS.get(self.why, 1)
+        return 1 if self.failed else 0

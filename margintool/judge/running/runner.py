@@ -3,7 +3,8 @@
     journal.waiting() -> worker (one of `concurrency`) -> server -> parse -> journal.store()
 
 A worker takes its next request only when its reply is on the disk: a process that is killed asks
-again for at most `concurrency` requests. Read next: wire.py (one try), commits.py (the journal).
+again for at most `concurrency` requests. Read next: wire.py (one try), commits.py (the journal),
+failures.py (what failures mean for the run).
 """
 
 import asyncio
@@ -12,28 +13,25 @@ from typing import TYPE_CHECKING
 
 from openai import OpenAIError
 
-from margintool.judge.cost.prices import no_price
+from margintool.judge.cost.tokens import reply_limit
 from margintool.judge.item import Request
 from margintool.judge.journal.journal import Failure, Journal
 from margintool.judge.reading.replies import Parse, make_reply, read_reply
 from margintool.judge.running import faults
-from margintool.judge.running.budget import Budget
+from margintool.judge.running.budget import OUT_OF_MONEY, Budget, budget_of
 from margintool.judge.running.client import open_client, served_by
 from margintool.judge.running.commits import JournalThread
+from margintool.judge.running.failures import Failed, Failures
 from margintool.judge.running.halt import Halt
 from margintool.judge.running.interrupt import on_interrupt, run_loop
 from margintool.judge.running.limits import Limits
-from margintool.judge.running.records import RunOutcome, RunSettings, Why, reply_limit
+from margintool.judge.running.records import RunOutcome, RunSettings, Why
 from margintool.judge.running.tally import Tally
 from margintool.judge.running.wire import Answer, Call, HaltedError, Watch, ask
 from margintool.progress import Progress, no_progress
-from mmpo_core.errors import InputError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-# So many failures in a row, or twice as many as are in flight, and the server counts as down.
-_LEAST_FAILURES = 50
 
 
 def run_requests(
@@ -61,33 +59,45 @@ def run_requests(
         InputError: with --max-cost for a model without a price, before anything is sent; if the
             journal cannot be written.
     """
-    if settings.max_cost is not None:
-        for model in journal.models_waiting(wanted_only=wanted_only):
-            if settings.prices.of(model) is None:
-                raise InputError(f"--max-cost: {no_price(model)}")
+    models = journal.models_waiting(wanted_only=wanted_only)
+    settings.check_prices(models)
     progress.start("judging", journal.count_waiting(wanted_only=wanted_only))
-    return run_loop(lambda: _Run(journal, settings, wanted_only, parse, progress).run())
+    server = served_by(settings.base_url)
+    failures = Failures(
+        server,
+        settings.key.hide,
+        settings.concurrency,
+        {model: journal.dialect(server, model) for model in models},
+    )
+    waiting = JournalThread(journal, wanted_only=wanted_only)
+    tally = Tally(settings.prices, progress, journal.aside)
+    budget = budget_of(settings, journal.aside)
+    try:
+        return run_loop(_Run(settings, waiting, failures, tally, budget, parse).run)
+    finally:
+        for model in failures.changed:
+            journal.forget_dialect(server, model)
 
 
 class _Run:
     def __init__(
         self,
-        journal: Journal,
         settings: RunSettings,
-        wanted_only: bool,
+        journal: JournalThread,
+        failures: Failures,
+        tally: Tally,
+        budget: Budget | None,
         parse: Parse,
-        progress: Progress,
     ) -> None:
         self._settings = settings
-        self._server = served_by(settings.base_url)
+        self._journal = journal
+        self._failures = failures
+        self._tally = tally
+        self._budget = budget
         self._parse = parse
-        self._journal = JournalThread(journal, wanted_only=wanted_only)
+        self._server = served_by(settings.base_url)
         self._halt = Halt()
-        self._tally = Tally(settings.prices, progress)
         self._limits = Limits(settings.rpm, settings.tpm)
-        self._budget = (
-            None if settings.max_cost is None else Budget(settings.max_cost, settings.prices)
-        )
         # The first request goes out alone: what would stop the run does so after one.
         self._others_may_go = asyncio.Event()
 
@@ -132,42 +142,49 @@ class _Run:
             await self._others_may_go.wait()
         try:
             while not self._halt and (request := await self._journal.next_request()):
-                call = Call()
-                error = await self._send(client, request, call)
-                self._tally.unseen += call.unseen
-                if call.answer is not None:
-                    await self._keep_reply(request, call.answer)
-                elif error is not None:
-                    await self._keep_failure(request, call, error)
-                self._others_may_go.set()
+                result = await self._send(client, request)
+                if isinstance(result, Answer):
+                    await self._keep_reply(request, result)
+                elif isinstance(result, Failed):
+                    await self._keep_failure(request, result)
+                if not self._failures.in_doubt(request.model):
+                    self._others_may_go.set()
         finally:
             self._others_may_go.set()
 
-    async def _send(self, client: "AsyncOpenAI", request: Request, call: Call) -> Exception | None:
-        """Send a request; the reply is then in `call`. Return what made it fail, if anything."""
+    async def _send(self, client: "AsyncOpenAI", request: Request) -> Answer | Failed | None:
+        """Send a request, all its tries, and return what came of it.
+
+        None where it was given up because the run stops: it waits, as if it had not been sent.
+        """
+        call = Call()
+        failed = None
         try:
             with self._halt.working_on(call):
                 await self._set_aside(request, call)
                 await ask(client, call, request.body)
         except (asyncio.CancelledError, HaltedError):
-            # A reply that had come is in `call` all the same.
+            # Cancelled by `halt`, or together with the whole run: either way this worker ends,
+            # after it has kept a reply that had come.
             self._halt.stop("interrupted", None)
         except (OpenAIError, UnicodeError) as error:
-            return error
+            failed = Failed.of(error, call)
         finally:
+            self._tally.unseen += call.unseen
             if self._budget is not None:
                 await self._budget.settle(call)
-        return None
+        return call.answer or failed
 
     async def _set_aside(self, request: Request, call: Call) -> None:
         """Wait for the tokens and the money that a request may need."""
-        if self._budget is None and self._settings.tpm is None:
-            return
-        tokens = self._settings.count_tokens(request)
-        if self._budget is not None and not await self._budget.set_aside(call, request, tokens):
-            self._money_is_out()
-            raise HaltedError
-        await self._limits.tokens(tokens + reply_limit(request.body))
+        reply = reply_limit(request.body)
+        if self._budget is not None:
+            prompt = self._settings.most_tokens(request)
+            if not await self._budget.set_aside(call, request.model, prompt, reply):
+                self._money_is_out()
+                raise HaltedError
+        if self._settings.tpm is not None:
+            await self._limits.tokens(self._settings.count_tokens(request) + reply)
 
     async def _before_try(self, call: Call) -> None:
         await self._limits.request()
@@ -180,36 +197,26 @@ class _Run:
         reply = make_reply(
             request,
             answer.payload,
-            self._settings.key.hide(answer.raw),
+            answer.raw,
             parse=self._parse,
             seconds=answer.seconds,
             served_by=self._server,
         )
         await self._journal.keep(reply)
         self._tally.answered(request.model, reply)
+        self._failures.answered(request.model)
 
-    async def _keep_failure(self, request: Request, call: Call, error: Exception) -> None:
-        message = faults.stops_the_run(error, request.model, self._server)
+    async def _keep_failure(self, request: Request, failed: Failed) -> None:
+        message = self._failures.final(request, failed)
         if message is not None:
-            self._halt.stop("fatal", self._settings.key.hide(message))
+            self._halt.stop("fatal", message)
             return
-        kind = faults.kind(error, call)
-        words = self._settings.key.hide(f"{kind}: {faults.said(error)}")
-        await self._journal.keep(Failure(request.key, words, call.tries))
-        self._tally.failed(kind)
-        most = max(_LEAST_FAILURES, 2 * self._settings.concurrency)
-        if self._tally.failed_in_a_row >= most:
-            self._halt.stop("failures", _DOWN.format(n=most, server=self._server, words=words))
+        words = self._settings.key.hide(f"{failed.kind}: {faults.said(failed.error)}")
+        await self._journal.keep(Failure(request.key, words, failed.tries))
+        self._tally.failed(failed.kind, words)
+        down = self._failures.too_many(failed, words)
+        if down is not None:
+            self._halt.stop("failures", down)
 
     def _money_is_out(self) -> None:
-        self._halt.stop(
-            "max_cost",
-            f"stopped before more than --max-cost {self._settings.max_cost:g} USD could be spent. "
-            "Replies so far are kept; give the command again to go on",
-        )
-
-
-_DOWN = (
-    "{n} requests in a row failed, each after its retries; the last: {words}. Is {server} all "
-    "right? Replies so far are kept; give the command again to go on"
-)
+        self._halt.stop("max_cost", OUT_OF_MONEY.format(most=self._settings.max_cost))

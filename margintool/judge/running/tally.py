@@ -5,11 +5,13 @@ Read by runner.py.
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from margintool.judge.cost.prices import Prices
 from margintool.judge.item import Reply
+from margintool.judge.journal.records import Aside, Usage
 from margintool.judge.running.records import RunOutcome, Why
-from margintool.progress import Progress
+from margintool.progress import Progress, no_progress
 
 _NOTE_SECONDS = 0.5
 
@@ -20,9 +22,12 @@ class Tally:
     Args:
         prices: for the cost.
         progress: told of each request that is done.
+        aside: what was used already to find out how to ask.
     """
 
-    def __init__(self, prices: Prices, progress: Progress) -> None:
+    def __init__(
+        self, prices: Prices, progress: Progress = no_progress, aside: Iterable[Aside] = ()
+    ) -> None:
         self._prices = prices
         self._progress = progress
         self._started = time.monotonic()
@@ -32,31 +37,41 @@ class Tally:
         self._failed: Counter[str] = Counter()
         self._prompt = 0
         self._completion = 0
+        self._untold = 0
         self._cost: float | None = 0.0
+        self._aside = 0
+        self._last: str | None = None
         self.unseen = 0
-        self.failed_in_a_row = 0
+        for one in aside:
+            self._aside += one.used.requests
+            self._use(one.model, one.used)
+            self.unseen += one.unseen
 
     def answered(self, model: str, reply: Reply) -> None:
         """Count a stored reply."""
         self._answered += 1
-        self.failed_in_a_row = 0
         if reply.verdict.reason is not None:
             self._unreadable[reply.verdict.reason] += 1
-        prompt, completion = reply.prompt_tokens or 0, reply.completion_tokens or 0
-        self._prompt += prompt
-        self._completion += completion
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        untold = prompt is None or completion is None
+        self._use(model, Usage(1, prompt or 0, completion or 0, int(untold)))
+        self._show()
+
+    def failed(self, kind: str, words: str) -> None:
+        """Count a request that failed after its retries, and keep its words as the last ones."""
+        self._failed[kind] += 1
+        self._last = words
+        self._show()
+
+    def _use(self, model: str, used: Usage) -> None:
+        self._prompt += used.prompt_tokens
+        self._completion += used.completion_tokens
+        self._untold += used.untold
         price = self._prices.of(model)
         if price is None:
             self._cost = None
         elif self._cost is not None:
-            self._cost += price.cost(prompt, completion)
-        self._show()
-
-    def failed(self, kind: str) -> None:
-        """Count a request that failed after its retries."""
-        self._failed[kind] += 1
-        self.failed_in_a_row += 1
-        self._show()
+            self._cost += price.cost(used.prompt_tokens, used.completion_tokens)
 
     def outcome(self, why: Why | None, stopped: str | None) -> RunOutcome:
         """Return all that was counted."""
@@ -67,7 +82,10 @@ class Tally:
             prompt_tokens=self._prompt,
             completion_tokens=self._completion,
             cost=self._cost,
+            untold=self._untold,
             unseen=self.unseen,
+            aside=self._aside,
+            last=self._last,
             seconds=time.monotonic() - self._started,
             why=why,
             stopped=stopped,

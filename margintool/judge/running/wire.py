@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +17,20 @@ import aiohttp
 import httpx2
 from openai import DefaultAioHttpClient, OpenAIError
 
+from margintool.judge.running.received import completion, decoded
+
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 # What OpenAI and its likes name an account that cannot pay, in `code` or `type`.
 UNPAID = frozenset({"insufficient_quota", "billing_not_active", "billing_hard_limit_reached"})
 
-Trouble = Literal["time-out", "connection", "malformed reply"]
+# A chat completion with the log-probabilities of 10,000 tokens has a tenth of that.
+MOST_BYTES = 16 * 2**20
+# Of a body that is unpacked, these no longer tell the truth.
+_OF_PACKED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+Trouble = Literal["time-out", "connection", "malformed reply", "reply too large"]
 
 
 class HaltedError(OpenAIError):
@@ -34,12 +41,16 @@ class UnreachableError(OpenAIError):
     """The server takes no connection, and has taken none in this run."""
 
 
+class TooLargeError(OpenAIError):
+    """A reply over MOST_BYTES. Not asked for again: the next one is paid for and no smaller."""
+
+
 @dataclass
 class Answer:
     """A chat completion as received.
 
     Args:
-        raw: the JSON text.
+        raw: the JSON text, the API key in it hidden.
         payload: the same, read; `choices` is a list with at least one object.
         seconds: from sending to the last byte, of the last try only.
     """
@@ -107,11 +118,17 @@ async def ask(client: "AsyncOpenAI", call: Call, body: Mapping[str, Any]) -> Ans
 
 
 class WatchedHttp(DefaultAioHttpClient):
-    """The SDK's aiohttp client (a third less CPU a request than its default), watched."""
+    """The SDK's aiohttp client (a third less CPU a request than its default), watched.
 
-    def __init__(self, *, watch: Watch, **options: Any) -> None:
+    Args:
+        watch: told of each try.
+        hide: takes the API key out of what a server says.
+    """
+
+    def __init__(self, *, watch: Watch, hide: Callable[[str], str], **options: Any) -> None:
         super().__init__(**options)
         self._watch = watch
+        self._hide = hide
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send one try; see Watch."""
@@ -123,24 +140,34 @@ class WatchedHttp(DefaultAioHttpClient):
             self._watch.on_contact()
         with _under_way(call):
             started = time.perf_counter()
-            response = await self._try(request, call, **options)
+            response, content = await self._try(request, call, **options)
             self._watch.reached = True
-            if response.status_code == 200:
-                self._accept(response, call, time.perf_counter() - started)
+            if response.is_success:
+                self._accept(response, content, call, time.perf_counter() - started)
                 self._watch.on_contact()
-        if response.status_code == 429 and error_names(response.content) & UNPAID:
+                # The reply is in `call`; the SDK would decode it a second time.
+                return httpx2.Response(response.status_code, request=request)
+        if response.status_code == 429 and error_names(content) & UNPAID:
             response.headers["x-should-retry"] = "false"
-        return response
+        return _with_body(response, content)
 
-    async def _try(self, request: httpx2.Request, call: Call, **options: Any) -> httpx2.Response:
+    async def _try(
+        self, request: httpx2.Request, call: Call, **options: Any
+    ) -> tuple[httpx2.Response, bytes]:
+        """Return the response and its body, which is read here."""
         try:
             async with asyncio.timeout(self._watch.timeout):
-                return await super().send(request, **options)
+                response = await super().send(request, **options | {"stream": True})
+                return response, await _body(response)
         except TimeoutError as error:
             call.trouble = "time-out"
             call.unseen += 1
             raise httpx2.ReadTimeout("no whole reply in time", request=request) from error
         except asyncio.CancelledError:
+            call.unseen += 1
+            raise
+        except TooLargeError:
+            call.trouble = "reply too large"
             call.unseen += 1
             raise
         except httpx2.TransportError as error:
@@ -150,18 +177,54 @@ class WatchedHttp(DefaultAioHttpClient):
             elif not self._watch.reached:
                 raise UnreachableError(str(error)) from error
             raise
+        except (httpx2.RequestError, aiohttp.ClientError) as error:
+            # Packed wrongly, redirected without end, or no HTTP at all.
+            raise _malformed(call, request, error) from error
 
-    def _accept(self, response: httpx2.Response, call: Call, seconds: float) -> None:
+    def _accept(
+        self, response: httpx2.Response, content: bytes, call: Call, seconds: float
+    ) -> None:
         """Keep a reply that is a chat completion; make the SDK try again for any other."""
         try:
-            raw = response.content.decode("utf-8")
-            call.answer = Answer(raw, _completion(raw), seconds)
+            # Hidden before it is read: a verdict may quote the key too.
+            raw = self._hide(decoded(content, response.charset_encoding))
+            call.answer = Answer(raw, completion(raw), seconds)
         except (ValueError, RecursionError) as error:
-            call.unseen += 1
-            call.trouble = "malformed reply"
-            raise httpx2.RemoteProtocolError(
-                f"the reply is no chat completion: {error}", request=response.request
-            ) from error
+            raise _malformed(call, response.request, error) from error
+
+
+def _malformed(call: Call, request: httpx2.Request, error: Exception) -> httpx2.RemoteProtocolError:
+    """Note a reply that cannot be read; return what makes the SDK try again."""
+    call.unseen += 1
+    call.trouble = "malformed reply"
+    return httpx2.RemoteProtocolError(f"the reply is no chat completion: {error}", request=request)
+
+
+async def _body(response: httpx2.Response) -> bytes:
+    """Return a response's body, unpacked; no more of it than MOST_BYTES is held."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with aclosing(response.aiter_bytes()) as body:
+            async for part in body:
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise TooLargeError(f"the reply has more than {MOST_BYTES:,} bytes")
+                parts.append(part)
+    finally:
+        await response.aclose()
+    return b"".join(parts)
+
+
+def _with_body(response: httpx2.Response, content: bytes) -> httpx2.Response:
+    headers = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in _OF_PACKED]
+    return httpx2.Response(
+        response.status_code,
+        headers=headers,
+        content=content,
+        request=response.request,
+        extensions=response.extensions,
+    )
 
 
 @contextmanager
@@ -171,14 +234,6 @@ def _under_way(call: Call) -> Iterator[None]:
         yield
     finally:
         call.on_wire = False
-
-
-def _completion(raw: str) -> Mapping[str, Any]:
-    payload = json.loads(raw)
-    choices = payload.get("choices") if isinstance(payload, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise ValueError(f"no choices in {raw[:200]!r}")
-    return dict(payload)
 
 
 def error_names(content: bytes) -> set[str]:
