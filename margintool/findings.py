@@ -3,7 +3,7 @@
 Counted batch by batch in the first pass; shown after a run and kept in the pair file's metadata.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,20 @@ class Findings:
         self._judges = judges
         self._gaps: list[npt.NDArray[np.float32]] = []
         self._beside_given: list[npt.NDArray[np.float32]] = []  # (N, 2): judged gap, given gap
+        self._mixed: Mapping[str, Mapping[str, int]] = {}
+        self._pattern: str | None = None
+
+    def note_replies(
+        self, answered_by: Mapping[str, Mapping[str, int]], pattern: str | None
+    ) -> None:
+        """Note where the judges' replies come from, and how they were read.
+
+        Args:
+            answered_by: judge -> address -> number of replies.
+            pattern: the regular expression they were read with, if not by the built-in parser.
+        """
+        self._mixed = {model: by for model, by in answered_by.items() if len(by) > 1}
+        self._pattern = pattern
 
     def add(self, evidence: Evidence) -> None:
         """Count a batch."""
@@ -80,6 +94,13 @@ class Findings:
             found["agreement"] = self._agreement().as_dict()
         if self._beside_given:
             found["input"] = self._with_input().as_dict()["two"][0]
+        if self._mixed:
+            # Without the addresses: a pair file is given to others.
+            found["servers"] = {
+                model: sorted(by.values(), reverse=True) for model, by in self._mixed.items()
+            }
+        if self._pattern is not None:
+            found["pattern"] = self._pattern
         return found
 
     def lines(self) -> list[tuple[str, str]]:
@@ -95,6 +116,13 @@ class Findings:
             found += self._agreement().lines()
         if self._beside_given:
             found.append(("own scores", self._with_input().two[0].line()))
+        for model, by in self._mixed.items():
+            servers = ", ".join(f"{number:,} by {server}" for server, number in by.items())
+            found.append(
+                ("warning", f"{model} was asked at several addresses ({servers}): is it one model?")
+            )
+        if self._pattern is not None:
+            found.append(("replies", f"read with the pattern of `judge reparse`: {self._pattern}"))
         return found
 
     def _agreement(self) -> "Agreement":

@@ -5,6 +5,7 @@ The journal is all that they share with `score`, which finds the same questions 
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from margintool.judge.batch.status import BatchStatus
 from margintool.judge.enquire import open_questions, send
 from margintool.judge.journal.journal import Counts, Journal
 from margintool.judge.journal.lock import journal_lock
+from margintool.judge.reading.replies import read_reply
 from margintool.judge.running.records import RunOutcome
 from margintool.judge_options import JournalOptions, SubmitOptions
 from margintool.judging import items_of, plan_of
@@ -106,7 +108,8 @@ def collect_batches(
         Journal.open(options.journal, write=True) as journal,
         open_batch_client(options.base_url, key, retries=options.retries) as client,
     ):
-        outcome = collect(journal, client, abandon=abandon, progress=progress)
+        read = partial(read_reply, pattern=journal.pattern)
+        outcome = collect(journal, client, parse=read, abandon=abandon, progress=progress)
         return outcome, journal.counts()
 
 

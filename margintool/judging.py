@@ -46,6 +46,8 @@ def judged(plan: Plan, progress: Progress) -> Iterator[Plan]:
     from margintool.judge.enquire import enquire
 
     with enquire(plan.judging, items_of(plan), progress) as verdicts:
+        assert plan.findings is not None
+        plan.findings.note_replies(verdicts.journal.answered_by(), verdicts.journal.pattern)
         yield replace(plan, settings=replace(plan.settings, verdicts=verdicts))
 
 

@@ -1,7 +1,7 @@
 """Stored replies read again: verdicts change, replies and what was paid do not."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,17 @@ from margintool.judge.journal.journal import Journal
 from margintool.judge.journal.lock import journal_lock
 from margintool.judge.journal.reparse import ReparseSummary, reparse
 from margintool.judge.task import Task
+from margintool.judge_options import JournalOptions, SubmitOptions
+from margintool.judge_runs import collect_batches, run_judge, submit_batches
+from margintool.score_options import AskOptions
 from mmpo_core.errors import InputError
+from tests.judge.conftest import MockJudge
 from tests.judge.journal_rows import SINGLE, key, raw, reply, request
+from tests.judge.scripted_server import Answer, Try, completion, good, scripted
+from tests.judge.test_score_gpt4 import metadata
+from tests.score.conftest import run, write_jsonl
+
+__all__ = ["run", "write_jsonl"]  # fixtures
 
 
 def number_in(
@@ -131,3 +140,59 @@ def test_a_pattern_that_cannot_serve_is_refused_before_anything_changes(
     with pytest.raises(InputError, match="--pattern"):
         reparse(path, pattern)
     assert values(path) == [7.0, None, 9.0, 5.0]
+
+
+def test_replies_that_come_later_are_read_with_the_pattern_too(
+    run: Callable[..., Any], write_jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Two parsers in one journal would rate answers by two standards, and nothing would tell."""
+    rows = [{"prompt": f"{n}?", "chosen": f"zork {n}", "rejected": f"bad {n}"} for n in range(4)]
+    journal = tmp_path / "pairs.journal.sqlite"
+
+    def ratings() -> set[float | None]:
+        with Journal.open(journal, write=False) as opened:
+            return {row.reply.verdict.value for row in opened.replies() if row.reply}
+
+    def depth(one: Try) -> Answer:
+        better = "zork" in one.question
+        return good(completion(f"Depth: {3 if better else 2}. Rating: [[{9 if better else 7}]]"))
+
+    with scripted(depth) as server:
+        asked = {"judge_model": ("m",), "base_url": server.url, "journal": journal}
+        run_judge(AskOptions(input=write_jsonl(rows[:2]), **asked))
+        assert ratings() == {9.0, 7.0}
+        reparse(journal, r"Depth: (\d)")
+        summary, pairs, _ = run(rows[:3], source="gpt4", gamma=1.0, **asked)
+        assert ratings() == {3.0, 2.0}
+        assert {pair["margin_raw"] for pair in pairs} == {1.0}
+        assert metadata(summary.out)["findings"]["pattern"] == r"Depth: (\d)"
+        assert any(r"Depth: (\d)" in text for _, text in summary.findings)
+        reparse(journal)
+        summary, pairs, _ = run(rows, source="gpt4", gamma=1.0, **asked)
+        assert ratings() == {9.0, 7.0}
+        assert "pattern" not in metadata(summary.out)["findings"]
+
+
+def test_replies_of_batches_are_read_with_the_pattern_too(
+    write_jsonl: Callable[..., Path], tmp_path: Path, mock_judge: MockJudge
+) -> None:
+    journal = tmp_path / "pairs.journal.sqlite"
+    given = write_jsonl([{"prompt": "?", "chosen": "good", "rejected": "bad"}])
+    server = {"base_url": mock_judge.url, "journal": journal}
+    submit_batches(SubmitOptions(input=given, judge_model=("mock-judge",), **server))
+    reparse(journal, r'"rating": *(\d+)')
+    while collect_batches(JournalOptions(**server))[1].in_batches:
+        pass
+    with Journal.open(journal, write=False) as opened:
+        verdicts = [row.reply.verdict for row in opened.replies() if row.reply]
+    assert [(v.read_from, v.value is None) for v in verdicts] == [("text", False)] * 2
+
+
+def test_a_pattern_that_cannot_serve_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "empty.sqlite"
+    with Journal.open(path, write=True):
+        pass
+    with pytest.raises(InputError, match="no regular expression"):
+        reparse(path, "(")
+    with Journal.open(path, write=False) as journal:
+        assert journal.pattern is None

@@ -13,7 +13,7 @@ from margintool.judge.journal.file import must_exist
 from margintool.judge.journal.journal import Journal, StoredRow
 from margintool.judge.journal.lock import journal_lock
 from margintool.judge.journal.text import verdict_row
-from margintool.judge.task import Task
+from margintool.judge.task import SCALES, Task
 from margintool.progress import Progress, no_progress
 
 CHUNK = 500
@@ -48,7 +48,9 @@ def reparse(
 ) -> ReparseSummary:
     """Read all stored replies of a journal again and store the verdicts that differ.
 
-    Interrupted, it leaves some verdicts new and some old; run it again. Replies stay as they are.
+    Replies that come later are read in the same way: the journal keeps the pattern, and without
+    one forgets what it kept. Interrupted, it leaves some verdicts new and some old; run it again.
+    Replies stay as they are.
 
     Args:
         journal_path: the journal.
@@ -67,8 +69,9 @@ def reparse(
     read, changed, gained, lost = 0, 0, 0, 0
     with journal_lock(journal_path), Journal.open(journal_path, write=True) as journal:
         if pattern is not None:
-            for task in journal.tasks():
+            for task in journal.tasks() or [Task("single", SCALES["single"])]:
                 parse.check_pattern(pattern, task)
+        journal.keep_pattern(pattern)
         progress.start("reparse", journal.counts().answered)
         for rows in chunks(journal.replies(), CHUNK):
             found = [_again(row, read_verdict, pattern) for row in rows]

@@ -36,6 +36,18 @@ class Tallies(BatchTables):
         )
         return int(found[0][0])
 
+    def answered_by(self) -> dict[str, dict[str, int]]:
+        """Return how many replies to this run's questions each server gave: model -> address."""
+        found = self.rows(
+            "SELECT r.model, a.served_by, count(*) FROM temp.wanted AS w "
+            "CROSS JOIN replies AS a ON a.request = w.request "
+            "CROSS JOIN requests AS r ON r.id = w.request GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        by_model: dict[str, dict[str, int]] = defaultdict(dict)
+        for model, server, number in found:
+            by_model[model][server] = number
+        return dict(by_model)
+
     def reply_tokens(self) -> dict[tuple[str, Mode], float]:
         """Return the mean of the replies' tokens by model and mode, where servers told them."""
         found = self.rows(
