@@ -11,7 +11,7 @@ Example: margintool judge run pairs.journal.sqlite --input pairs.jsonl --judge-m
 
 Without --input, all that still waits in the journal is sent. Interrupted, or killed, the same
 command goes on: only requests without a stored reply are sent. `margintool score --source gpt4`
-with the same questions makes margins of the replies.
+with the same questions makes margins of the replies. Exit status 1 where a request has failed.
 """
 JUDGE_HEADING = "Judges"
 HEADINGS: dict[type, str] = {JudgeOptions: JUDGE_HEADING, ServerOptions: JUDGE_HEADING}
@@ -30,8 +30,8 @@ def _run(given: Given) -> None:
             return
         outcome, counts = run_judge(options, progress)
     print_outcome(outcome, counts)
-    if outcome.stopped is not None:
-        raise UnfinishedError(outcome.stopped, outcome.status)
+    if outcome.unfinished is not None:
+        raise UnfinishedError(outcome.unfinished, outcome.status)
 
 
 run_command = command_from(AskOptions, _run, help=HELP, positional=("journal",), headings=HEADINGS)
