@@ -1,12 +1,13 @@
 """A files-and-batches server in memory, behind the real OpenAI client, that fails on request.
 
 Batches do not run by themselves: a test finishes them with the rows it wants, in the order it
-wants. `break_after` names a call whose effect takes place and whose answer is then lost.
+wants. `break_after` names a call whose effect takes place and whose answer is then lost; the
+next downloads end, as if they were whole, after as many bytes as `cut` says.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -58,6 +59,7 @@ class BatchDouble:
         self.batches: dict[str, dict[str, Any]] = {}
         self.calls: Counter[str] = Counter()
         self.break_after: list[str] = []
+        self.cut: list[int] = []
         self.refuse: dict[str, httpx2.Response] = {}
 
     def client(self) -> OpenAI:
@@ -77,8 +79,8 @@ class BatchDouble:
     def finish(
         self,
         batch_id: str,
-        rows: Iterable[dict[str, Any] | bytes] = (),
-        errors: Iterable[dict[str, Any] | bytes] = (),
+        rows: Sequence[dict[str, Any] | bytes] = (),
+        errors: Sequence[dict[str, Any] | bytes] = (),
         status: str = "completed",
     ) -> None:
         """End a batch with these output and error rows; bytes are written as they are."""
@@ -86,6 +88,13 @@ class BatchDouble:
         batch["status"] = status
         batch["output_file_id"] = self._output(batch_id, "output", rows)
         batch["error_file_id"] = self._output(batch_id, "error", errors)
+        keys = set(self.keys(batch_id))
+        done = keys & {row["custom_id"] for row in rows if isinstance(row, dict)}
+        batch["request_counts"] = {
+            "total": len(keys),
+            "completed": len(done),
+            "failed": len(keys - done),
+        }
 
     def finish_all(self, answer: Callable[[str], dict[str, Any]] = answered) -> None:
         for batch_id, batch in self.batches.items():
@@ -126,7 +135,9 @@ class BatchDouble:
         if path[1] not in known:
             return httpx2.Response(404, json={"error": {"message": f"No such: {path[1]}"}})
         if path[-1] == "content":
-            return httpx2.Response(200, content=_pieces(self.files[path[1]][1]))
+            content = self.files[path[1]][1]
+            whole = self.cut.pop(0) if self.cut else len(content)
+            return httpx2.Response(200, content=_pieces(content[:whole]))
         return httpx2.Response(200, json=self._object(path[0], path[1]))
 
     def _store(self, request: httpx2.Request) -> dict[str, Any]:

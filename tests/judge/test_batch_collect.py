@@ -8,7 +8,9 @@ import pytest
 
 from margintool.judge.batch.collect import CollectOutcome, collect
 from margintool.judge.batch.reader import RowCounts
+from margintool.judge.batch.server import DOWNLOAD_TRIES
 from margintool.judge.batch.submit import submit
+from margintool.judge.batch.words import collected
 from margintool.judge.item import Request, Verdict
 from margintool.judge.journal.journal import Journal
 from mmpo_core.errors import InputError
@@ -152,6 +154,53 @@ def test_a_text_with_line_separators_is_one_row(journal: Journal, server: BatchD
     row = json.dumps(answered(key(0)) | {"note": "a\u2028b\x85c"}, ensure_ascii=False)
     server.finish("batch_1", [row.encode()])
     assert _collect(journal, server).rows == RowCounts(stored=1, failed=4)
+
+
+@pytest.mark.parametrize("in_a_row", [False, True])
+def test_an_output_that_comes_cut_off_is_downloaded_again(
+    journal: Journal, server: BatchDouble, in_a_row: bool
+) -> None:
+    """Its missing rows were answered and paid for: they must not wait again."""
+    server.finish("batch_1", [answered(key(number)) for number in range(5)])
+    content = server.files["file-output-batch_1"][1]
+    at = content.index(b"\n", content.index(b"\n") + 1) + 1 + (not in_a_row) * 30
+    server.cut = [at]
+    outcome = _collect(journal, server)
+    assert outcome.rows == RowCounts(stored=5)
+    assert [row.id for row in outcome.collected] == [1]
+
+
+def test_an_output_that_stays_cut_off_leaves_its_batch_open(
+    journal: Journal, server: BatchDouble
+) -> None:
+    server.finish("batch_1", [answered(key(number)) for number in range(5)])
+    at = server.files["file-output-batch_1"][1].index(b"\n") + 30  # a row and a piece of one
+    server.cut = [at] * DOWNLOAD_TRIES
+    outcome = _collect(journal, server)
+    assert (outcome.collected, [row.id for row in outcome.short]) == ([], [1])
+    assert outcome.rows == RowCounts(stored=1, malformed=1)
+    assert _waiting(journal) == []
+    assert any("cut off" in line and "--abandon 1" in line for line in collected(outcome))
+    outcome = _collect(journal, server)
+    assert outcome.rows.stored == 4
+    assert [row.id for row in outcome.collected] == [1]
+
+
+def test_answers_without_an_output_file_are_waited_for(
+    journal: Journal, server: BatchDouble
+) -> None:
+    server.finish("batch_1")
+    server.batches["batch_1"]["request_counts"]["completed"] = 5
+    outcome = _collect(journal, server)
+    assert [row.id for row in outcome.short] == [1]
+    assert _waiting(journal) == []
+
+
+def test_a_last_row_without_a_newline_is_whole(journal: Journal, server: BatchDouble) -> None:
+    server.finish("batch_1", [answered(key(number)) for number in range(5)])
+    name, content = server.files["file-output-batch_1"]
+    server.files["file-output-batch_1"] = (name, content.removesuffix(b"\n"))
+    assert _collect(journal, server).rows == RowCounts(stored=5)
 
 
 def test_a_running_batch_is_left_alone(journal: Journal, server: BatchDouble) -> None:

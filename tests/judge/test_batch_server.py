@@ -7,6 +7,7 @@ import openai
 import pytest
 
 from margintool.judge.batch import server as batch_server
+from margintool.judge.running.wire import UNPAID
 from tests.judge.batch_double import BatchDouble
 
 LINES = b'{"custom_id": "a"}\n{"custom_id": "b"}\n'
@@ -55,7 +56,8 @@ def test_a_passing_failure_is_tried_again_with_growing_waits(server: BatchDouble
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(400, None), (401, None), (429, "insufficient_quota")]
+    ("status", "code"),
+    [(400, None), (401, None), *((429, code) for code in sorted(UNPAID))],
 )
 def test_a_lasting_failure_is_told_at_once(
     server: BatchDouble, status: int, code: str | None

@@ -27,6 +27,7 @@ class CollectOutcome:
         running: those that the server has not ended yet.
         elsewhere: those of another server, left as they are.
         lost: those that the server does not know, or whose files it has no more, left open.
+        short: those whose output has fewer rows than the server says it has, left open.
         abandoned: those given up.
         rows: what the rows of their files were.
     """
@@ -35,6 +36,7 @@ class CollectOutcome:
     running: list[BatchRow] = field(default_factory=list)
     elsewhere: list[BatchRow] = field(default_factory=list)
     lost: list[BatchRow] = field(default_factory=list)
+    short: list[BatchRow] = field(default_factory=list)
     abandoned: list[BatchRow] = field(default_factory=list)
     rows: RowCounts = field(default_factory=RowCounts)
 
@@ -52,7 +54,8 @@ def collect(
 
     Begun batches that an interrupted `submit` left are created. A batch that the server does
     not know, or whose files are gone, keeps its requests until it is abandoned: they may have
-    been paid for, and another key or address may still find it.
+    been paid for, and another key or address may still find it. So does one whose output came
+    cut off: what is in it is stored, and the rest may come when it is downloaded again.
 
     Args:
         journal: open for writing, locked by the caller.
@@ -115,9 +118,9 @@ def _take(
         outcome.running.append(noted(journal, row.id))
         return
     reader = BatchReader(journal, client, parse, row, batch, outcome.rows, progress)
-    files = filter(None, (batch.output_file_id, batch.error_file_id))
-    if all(reader.read_file(file_id) for file_id in files):
+    state = reader.read()
+    if state == "whole":
         reader.close()
         outcome.collected.append(noted(journal, row.id))
     else:
-        outcome.lost.append(row)
+        (outcome.lost if state == "gone" else outcome.short).append(row)

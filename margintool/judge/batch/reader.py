@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from margintool.judge.batch import server as batch_server
 from margintool.judge.batch.rows import Answered, Row, read_row
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # Replies stored in one transaction.
 GROUP = 256
+
+# Of a batch's files: all there; cut off; not there (any more).
+State = Literal["whole", "short", "gone"]
 
 
 @dataclass
@@ -47,7 +50,7 @@ class RowCounts:
 
 
 class BatchReader:
-    """Reads one batch: give it each of its files, then close.
+    """Reads one batch: read, then close it if its files were whole.
 
     Args:
         journal: open for writing.
@@ -82,19 +85,31 @@ class BatchReader:
         self._answered: set[str] = set()
         self._errors: dict[str, str] = {}
 
-    def read_file(self, file_id: str) -> bool:
-        """Store the answers in an output or error file and remember its errors.
+    def read(self) -> State:
+        """Store the answers in the batch's files and remember the errors in them."""
+        counts, batch = self._batch.request_counts, self._batch
+        answered = counts.completed if counts else 0
+        if batch.output_file_id is None:
+            state: State = "short" if answered else "whole"
+        else:
+            state = self._read_file(batch.output_file_id, answered)
+        if state == "whole" and batch.error_file_id is not None:
+            state = self._read_file(batch.error_file_id, 0)
+        return state
 
-        Returns:
-            False where the server has no such file (any more).
-        """
+    def _read_file(self, file_id: str, rows: int) -> State:
+        """Read a file that has at least so many rows, if it is whole."""
         with TemporaryFile() as content:
-            if not batch_server.download(self._client, file_id, content):
-                return False
+            for _ in range(batch_server.DOWNLOAD_TRIES):
+                if not batch_server.download(self._client, file_id, content):
+                    return "gone"
+                whole = _is_whole(content, rows)
+                if whole:
+                    break
             content.seek(0)
             for group in chunks(self._answers(content), GROUP):
                 self._store(group)
-        return True
+        return "whole" if whole else "short"
 
     def close(self) -> None:
         """Keep why requests have no reply, and close the batch: they wait again."""
@@ -153,3 +168,16 @@ class BatchReader:
             seconds=batch_server.seconds(self._batch),
             served_by=self._row.served_by,
         )
+
+
+def _is_whole(content: IO[bytes], rows: int) -> bool:
+    """Whether a downloaded file has so many lines, and its last one was not cut off.
+
+    A connection that ends early is an error only where the server said how much would come.
+    """
+    content.seek(0)
+    number, last = 0, b""
+    for line in content:
+        if line.strip():
+            number, last = number + 1, line
+    return number >= rows and (not last or last.endswith(b"\n") or read_row(last) is not None)

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 from margintool.judge.running.client import Secret, served_by
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import APIConnectionError, APIStatusError, OpenAI
     from openai.types import Batch
     from openai.types.batch_error import BatchError
 
@@ -90,16 +90,23 @@ def create(client: "OpenAI", input_file_id: str, tag: str, *, sleep: Sleep = tim
     raise AssertionError("the last try returns or raises")
 
 
-def passing(error: Exception) -> bool:
+def passing(error: "APIConnectionError | APIStatusError") -> bool:
     """Return whether a call may succeed when it is made again later."""
-    status = getattr(error, "status_code", None)
-    if status == 429:
-        return getattr(error, "code", None) != "insufficient_quota"
-    return status is None or status in (408, 409) or status >= 500
+    from openai import APIStatusError
+
+    from margintool.judge.running.wire import UNPAID, error_names
+
+    if not isinstance(error, APIStatusError):
+        return True
+    if error.status_code == 429:
+        return not error_names(error.response.content) & UNPAID
+    return error.status_code in (408, 409) or error.status_code >= 500
 
 
 def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> bool:
     """Write a file's content to `into`, piece by piece: it may have hundreds of megabytes.
+
+    What `into` held before is replaced.
 
     Returns:
         False where the server has no such file (any more).
@@ -113,6 +120,7 @@ def download(client: "OpenAI", file_id: str, into: IO[bytes]) -> bool:
 
     for left in reversed(range(DOWNLOAD_TRIES)):
         into.seek(0)
+        into.truncate()
         try:
             with client.files.with_streaming_response.content(file_id) as response:
                 for piece in response.iter_bytes():

@@ -50,6 +50,7 @@ def collected(outcome: CollectOutcome) -> list[str]:
     lines += [f"batch {row.id}: still {row.state}" for row in outcome.running]
     lines += [_elsewhere(row) for row in outcome.elsewhere]
     lines += [_lost(row) for row in outcome.lost]
+    lines += [_short(row) for row in outcome.short]
     rows = outcome.rows
     counts = [
         (rows.stored, "replies stored"),
@@ -75,4 +76,12 @@ def _lost(row: BatchRow) -> str:
         f"batch {row.id} ({row.batch_id}): the server does not know it, or no longer has its "
         f"files. Is this its API key? If it is gone, --abandon {row.id} lets its "
         f"{row.requests:,} requests wait again; those with a reply keep it"
+    )
+
+
+def _short(row: BatchRow) -> str:
+    return (
+        f"batch {row.id} ({row.batch_id}): its output came cut off; what was in it is stored. "
+        f"Collect again to download the rest. If it stays so, --abandon {row.id} lets the "
+        "requests without a reply wait again; they may be paid for a second time"
     )
