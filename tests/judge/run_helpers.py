@@ -18,6 +18,24 @@ MODEL = "gpt-4o"
 CENT = Price(input=10_000.0, output=10_000.0)
 
 
+class Told:
+    """Progress that remembers."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int | None]] = []
+        self.done = 0
+        self.notes: list[str] = []
+
+    def start(self, stage: str, total: int | None) -> None:
+        self.started.append((stage, total))
+
+    def advance(self, amount: int) -> None:
+        self.done += amount
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 def settings(url: str, **changes: Any) -> RunSettings:
     values: dict[str, Any] = {
         "base_url": url,

@@ -9,9 +9,9 @@ import pytest
 from margintool.judge.item import Dialect
 from margintool.judge.journal.records import Aside, Usage
 from margintool.judge.running.probe import Probed, ask_dialect
-from mmpo_core.errors import InputError
+from mmpo_core.errors import InputError, UnfinishedError
 from tests.judge.conftest import MockJudge
-from tests.judge.run_helpers import MODEL, settings
+from tests.judge.run_helpers import MODEL, Told, settings
 from tests.judge.scripted_server import (
     Answer,
     Script,
@@ -20,6 +20,7 @@ from tests.judge.scripted_server import (
     error,
     good,
     scripted,
+    slow,
     text,
 )
 
@@ -185,3 +186,98 @@ def test_the_stand_in_judge(field: str, start_mock: Callable[..., MockJudge]) ->
     judge = start_mock(**{field: False})
     assert ask_dialect(settings(judge.url), "mock-judge").dialect == names[field]
     assert ask_dialect(settings(start_mock().url), "mock-judge").dialect == Dialect()
+
+
+def _counted_out(most: int) -> Script:
+    """Refuse replies that may be longer than `most`, in vLLM's words."""
+
+    def script(one: Try) -> Answer:
+        asked = one.body.get("max_completion_tokens") or one.body["max_tokens"]
+        if asked > most:
+            return error(
+                400,
+                f"'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's "
+                "maximum context length is 2048 tokens",
+            )
+        return _reply()
+
+    return script
+
+
+def test_a_model_with_a_small_context_is_asked_within_the_runs_limit() -> None:
+    with scripted(_counted_out(256)) as server:
+        assert ask_dialect(settings(server.url), MODEL, max_tokens=256).dialect == Dialect()
+        assert [one.body["max_completion_tokens"] for one in server.tries] == [2048, 256]
+
+
+def test_a_limit_that_is_too_large_as_well_is_an_error() -> None:
+    with (
+        scripted(_counted_out(256)) as server,
+        pytest.raises(InputError, match="maximum context length is 2048"),
+    ):
+        ask_dialect(settings(server.url), MODEL, max_tokens=1024)
+
+
+@pytest.mark.parametrize(("failing", "tries"), [(0, 3), (1, 1)])
+def test_one_failure_of_the_server_is_no_refusal(failing: int, tries: int) -> None:
+    """Without retries too: what failed once is asked again after something else was taken."""
+
+    def script(one: Try) -> Answer:
+        return error(500, "oops") if one.number == failing else _reply()
+
+    with scripted(script) as server:
+        assert ask_dialect(settings(server.url, retries=0), MODEL).dialect == Dialect()
+        assert len(server.tries) == tries
+
+
+def test_a_failure_that_comes_again_is_a_refusal() -> None:
+    def script(one: Try) -> Answer:
+        return error(500, "oops") if "logprobs" in one.body else _reply()
+
+    with scripted(script) as server:
+        found = ask_dialect(settings(server.url, retries=0), MODEL).dialect
+        assert found == Dialect(logprobs=False)
+
+
+def test_a_server_that_hangs_is_tried_three_times_and_the_wait_is_told() -> None:
+    told = Told()
+    with scripted(lambda _: slow(5)) as server:
+        with pytest.raises(InputError, match="does not answer a small question"):
+            ask_dialect(settings(server.url, timeout=0.2, retries=5), MODEL, progress=told)
+        assert len(server.tries) == 3
+    assert told.started == [("asking the server how it wants to be asked", None)]
+
+
+def test_the_questions_are_paid_for_out_of_max_cost() -> None:
+    """A reply of 2,048 tokens would cost $20.48, the prompt apart; what comes costs $11."""
+    with scripted(lambda _: _reply()) as server:
+        for most in (0.0, 20.0):
+            with pytest.raises(UnfinishedError, match=f"--max-cost {most:g} USD"):
+                ask_dialect(settings(server.url, max_cost=most), MODEL)
+        assert server.tries == []
+        found = ask_dialect(settings(server.url, max_cost=100.0), MODEL)
+        assert found.aside.used == Usage(1, 1000, 100)
+        assert found.aside.dollars == pytest.approx(11.0)
+        with pytest.raises(UnfinishedError):
+            ask_dialect(settings(server.url, max_cost=100.0), MODEL, aside=[found.aside] * 9)
+        assert len(server.tries) == 1
+
+
+def test_a_limit_without_a_price_is_refused_before_a_question_is_paid_for() -> None:
+    with scripted(lambda _: _reply()) as server:
+        with pytest.raises(InputError, match="--max-cost: no price for model another"):
+            ask_dialect(settings(server.url, max_cost=100.0), "another")
+        assert server.tries == []
+
+
+def test_answers_that_cannot_be_read_count_against_max_cost() -> None:
+    with scripted(lambda _: text("{")) as server:
+        with pytest.raises(UnfinishedError):
+            ask_dialect(settings(server.url, max_cost=60.0), MODEL)
+        assert len(server.tries) == 2
+
+
+def test_answers_without_a_token_count_are_told_apart() -> None:
+    payload = completion('{"rationale": "right", "rating": 10}', usage=None)
+    with scripted(lambda _: good(payload)) as server:
+        assert ask_dialect(settings(server.url), MODEL).aside.used == Usage(1, 0, 0, untold=1)

@@ -14,26 +14,8 @@ from margintool.judge.running.records import RunOutcome
 from margintool.judge.running.runner import run_requests
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import key, reply, request
-from tests.judge.run_helpers import errors, questions, run, settings, seven, values
+from tests.judge.run_helpers import Told, errors, questions, run, settings, seven, values
 from tests.judge.scripted_server import Answer, Try, completion, error, good, scripted, text
-
-
-class Told:
-    """Progress that remembers."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, int | None]] = []
-        self.done = 0
-        self.notes: list[str] = []
-
-    def start(self, stage: str, total: int | None) -> None:
-        self.started.append((stage, total))
-
-    def advance(self, amount: int) -> None:
-        self.done += amount
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def test_every_question_is_sent_once_and_its_reply_kept_as_received(tmp_path: Path) -> None:

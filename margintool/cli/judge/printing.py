@@ -38,22 +38,14 @@ def print_counts(counts: "Counts") -> None:
 def _outcome(outcome: "RunOutcome") -> Iterator[Row]:
     yield "answered", f"{outcome.answered:,} now, in {outcome.seconds:,.1f} s"
     if outcome.aside:
-        yield "asked before", f"{outcome.aside:,} to find out how the server wants to be asked"
-    tokens = f"{outcome.prompt_tokens:,} in, {outcome.completion_tokens:,} out"
-    yield "tokens", f"{tokens} ({_cost(outcome)})"
+        yield "asked before", f"{outcome.aside:,} on how the server wants to be asked"
+    cost = "no price known" if outcome.cost is None else f"USD {outcome.cost:,.4f}"
+    yield "tokens", f"{outcome.prompt_tokens:,} in, {outcome.completion_tokens:,} out ({cost})"
+    if outcome.untold:
+        yield "cost unknown", f"of {outcome.untold:,} replies without a token count"
     if outcome.unseen:
-        yield "lost", f"{outcome.unseen:,} tries without a readable reply; they may cost as well"
+        yield "perhaps paid", f"{outcome.unseen:,} tries without a readable reply"
     yield from _by_name("failed", outcome.failed)
-
-
-def _cost(outcome: "RunOutcome") -> str:
-    if outcome.cost is None:
-        return "no price known"
-    known = f"USD {outcome.cost:,.4f}"
-    if not outcome.untold:
-        return known
-    replies = "1 reply" if outcome.untold == 1 else f"{outcome.untold:,} replies"
-    return f"{known}, no cost known for {replies} without a token count"
 
 
 def _counts(counts: "Counts") -> Iterator[Row]:
