@@ -33,6 +33,20 @@ def test_a_200_without_choices_is_not_an_answer() -> None:
     assert row.message == "HTTP 200: no chat completion and no error in the row"
 
 
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"error": {"code": 502, "message": "upstream"}}, "502: upstream"),
+        ({"finish_reason": "error", "message": {"content": ""}}, "finish_reason is error"),
+    ],
+)
+def test_a_choice_that_is_an_error_is_not_an_answer(choice: object, words: str) -> None:
+    response = {"status_code": 200, "body": {"choices": [choice]}}
+    row = read_row(_line({"custom_id": "k1", "response": response}))
+    assert isinstance(row, Unanswered)
+    assert words in row.message
+
+
 def test_a_status_with_a_text_for_a_body() -> None:
     response = {"status_code": 502, "body": "Bad gateway"}
     row = read_row(_line({"custom_id": "k1", "response": response}))
