@@ -9,14 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from margintool.judge.asking.judging import checked_options
 from margintool.judge.batch.status import BatchStatus
-from margintool.judge.enquire import open_questions, send
+from margintool.judge.cost.estimate import Estimate, estimate
+from margintool.judge.enquire import open_questions, prices_of, send
+from margintool.judge.journal.file import must_exist
 from margintool.judge.journal.journal import Counts, Journal
 from margintool.judge.journal.lock import journal_lock
 from margintool.judge.reading.replies import read_reply
 from margintool.judge.running.records import RunOutcome
-from margintool.judge_options import JournalOptions, SubmitOptions
-from margintool.judging import items_of, plan_of
+from margintool.judge_options import (
+    JournalOptions,
+    SubmitOptions,
+    check_for_batches,
+    check_waiting,
+)
+from margintool.judging import estimated, items_of, plan_of
 from margintool.progress import Progress, no_progress
 from margintool.score_options import AskOptions
 from mmpo_core.errors import InputError
@@ -43,11 +51,14 @@ def submit_batches(options: SubmitOptions, progress: Progress = no_progress) -> 
     Raises:
         InputError: if an option, the input or the journal is wrong, or the server refuses.
     """
+    from margintool.judge.batch.allowance import Allowance
     from margintool.judge.batch.client import open_batch_client
     from margintool.judge.batch.submit import submit
     from margintool.judge.running.client import api_key
 
+    check_for_batches(options)
     key = api_key(options.api_key_file, options.base_url)
+    prices = prices_of(options)
     with (
         _questions(options, progress) as (journal, wanted_only),
         open_batch_client(options.base_url, key, retries=options.retries) as client,
@@ -58,6 +69,9 @@ def submit_batches(options: SubmitOptions, progress: Progress = no_progress) -> 
             wanted_only=wanted_only,
             max_requests=options.max_requests,
             max_bytes=options.max_bytes,
+            allowance=Allowance(
+                options.max_cost, prices, sum(one.dollars for one in journal.aside)
+            ),
             progress=progress,
         )
 
@@ -65,28 +79,46 @@ def submit_batches(options: SubmitOptions, progress: Progress = no_progress) -> 
 @contextmanager
 def _questions(options: AskOptions, progress: Progress) -> Iterator[tuple[Journal, bool]]:
     """Yield the locked journal, and whether only the questions about the input are meant."""
-    if options.journal is None:
-        raise InputError("name the journal, as pairs.journal.sqlite")
     if options.input is None:
-        _must_exist(options.journal)
-        with (
-            journal_lock(options.journal),
-            Journal.open(options.journal, write=True) as journal,
-        ):
+        path = _checked(options)
+        with journal_lock(path), Journal.open(path, write=True) as journal:
             yield journal, False
         return
+    _journal(options)
     plan = plan_of(options)
     assert plan.judging is not None
     with open_questions(plan.judging, items_of(plan), progress) as verdicts:
         yield verdicts.journal, True
 
 
-def _must_exist(journal: str | Path) -> None:
-    if not Path(journal).is_file():
-        raise InputError(
-            f"{journal}: no such journal. Name the feedback to ask about with --input, or a "
-            "journal that `margintool score --source gpt4` or `margintool judge run` made"
-        )
+def estimated_run(options: AskOptions, *, batch: bool = False) -> Estimate:
+    """Return what `run_judge`, or with `batch` `submit_batches`, would send and cost.
+
+    Nothing is sent or written.
+
+    Raises:
+        InputError: if an option, the input or the journal is wrong.
+    """
+    if options.input is not None:
+        return estimated(options, batch=batch)
+    with Journal.open(_checked(options), write=False) as journal:
+        waiting = journal.waiting(wanted_only=False)
+        return estimate(waiting, prices_of(options), journal=journal, batch=batch)
+
+
+def _checked(options: AskOptions) -> Path:
+    """Return the journal of a run without an input, whose options are checked."""
+    check_waiting(options)
+    checked_options(options)
+    path = _journal(options)
+    must_exist(path)
+    return path
+
+
+def _journal(options: AskOptions) -> Path:
+    if options.journal is None:
+        raise InputError("name the journal, as pairs.journal.sqlite")
+    return Path(options.journal)
 
 
 def collect_batches(
@@ -101,7 +133,7 @@ def collect_batches(
     from margintool.judge.batch.collect import collect
     from margintool.judge.running.client import api_key
 
-    _must_exist(options.journal)
+    must_exist(Path(options.journal))
     key = api_key(options.api_key_file, options.base_url)
     with (
         journal_lock(options.journal),

@@ -191,7 +191,7 @@ def run_settings(options: JudgeOptions) -> RunSettings:
         timeout=options.timeout,
         retries=options.retries,
         max_cost=options.max_cost,
-        prices=_prices(options),
+        prices=prices_of(options),
         count_tokens=_count_tokens,
         most_tokens=_most_tokens,
     )
@@ -200,7 +200,12 @@ def run_settings(options: JudgeOptions) -> RunSettings:
     return settings
 
 
-def _prices(options: JudgeOptions) -> Prices:
+def prices_of(options: JudgeOptions) -> Prices:
+    """Return what models cost: the built-in prices, and the user's over them.
+
+    Raises:
+        InputError: if the user's file cannot be used.
+    """
     return load_prices(None if options.prices is None else Path(options.prices))
 
 
@@ -257,4 +262,4 @@ def _estimated(
     }
     panel = open_panel(judging, journal.salt if journal is not None else "", dialects)
     requests = (request for items in batches for item in items for request in panel.requests(item))
-    return estimate(requests, _prices(judging.options), journal=journal, batch=batch)
+    return estimate(requests, prices_of(judging.options), journal=journal, batch=batch)

@@ -1,5 +1,6 @@
 """The options of every command that asks a judge: name, default and help text, once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -88,8 +89,12 @@ class JudgeOptions(ServerOptions):
 
 def given_to_judge(options: JudgeOptions) -> list[str]:
     """Return the options of a judge that differ from their defaults, as they are typed."""
+    return given(options, [field.name for field in fields(JudgeOptions)])
+
+
+def given(options: JudgeOptions, names: Iterable[str]) -> list[str]:
+    """Return those of the named options that differ from their defaults, as they are typed."""
+    defaults = {field.name: field.default for field in fields(options)}
     return [
-        f"--{field.name.replace('_', '-')}"
-        for field in fields(JudgeOptions)
-        if getattr(options, field.name) != field.default
+        f"--{name.replace('_', '-')}" for name in names if getattr(options, name) != defaults[name]
     ]

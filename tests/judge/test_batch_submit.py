@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
 import pytest
 
 from margintool.judge.batch import server as batch_server
+from margintool.judge.batch.allowance import Allowance
 from margintool.judge.batch.submit import SubmitOutcome, submit
+from margintool.judge.cost.prices import Price, Prices
 from margintool.judge.item import Reply, Verdict
 from margintool.judge.journal.journal import Journal
+from mmpo_core.errors import InputError
 from tests.judge.batch_double import BatchDouble
 from tests.judge.batch_journal import key, planned, requests
+
+PRICES = Prices({"judge": Price(1e6, 1e6)})
 
 
 class Killed(BaseException):
@@ -30,7 +36,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield opened
 
 
-def _submit(journal: Journal, server: BatchDouble, **options: int) -> SubmitOutcome:
+def _submit(journal: Journal, server: BatchDouble, **options: Any) -> SubmitOutcome:
     return submit(journal, server.client(), sleep=lambda _: None, **options)
 
 
@@ -198,3 +204,46 @@ def test_a_creation_of_unknown_outcome_is_held_and_looked_for(
     server.refuse.clear()
     assert [row.batch_id for row in _submit(journal, server).batches] == ["batch_1"]
     assert list(server.batches) == ["batch_1"]
+
+
+def test_money_goes_to_whole_requests_and_no_further(journal: Journal, server: BatchDouble) -> None:
+    allowance = Allowance(3.5 * _dollars(journal), PRICES)
+    outcome = _submit(journal, server, max_requests=2, allowance=allowance)
+    assert _given(server) == [[key(0), key(1)], [key(2)]]
+    assert "--max-cost" in str(outcome.stopped)
+    assert journal.count_waiting(wanted_only=False) == 2
+
+
+def test_money_that_is_enough_stops_nothing(journal: Journal, server: BatchDouble) -> None:
+    outcome = _submit(journal, server, allowance=Allowance(5 * _dollars(journal), PRICES))
+    assert (outcome.stopped, journal.count_waiting(wanted_only=False)) == (None, 0)
+
+
+def test_what_was_spent_before_counts(journal: Journal, server: BatchDouble) -> None:
+    one = _dollars(journal)
+    outcome = _submit(journal, server, allowance=Allowance(2 * one, PRICES, gone=1.5 * one))
+    assert (outcome.batches, outcome.stopped is None) == ([], False)
+
+
+def test_a_begun_batch_is_paid_first_or_left(journal: Journal, server: BatchDouble) -> None:
+    journal.new_batch([key(0), key(1)], "judge", served_by="http://judge/v1")
+    one = _dollars(journal)
+    outcome = _submit(journal, server, allowance=Allowance(1.5 * one, PRICES))
+    assert (outcome.batches, outcome.recovered, server.calls.total()) == ([], 0, 0)
+    assert outcome.stopped is not None
+    outcome = _submit(journal, server, allowance=Allowance(2.5 * one, PRICES))
+    assert [row.requests for row in outcome.batches] == [2]
+
+
+def test_a_limit_needs_a_price(journal: Journal, server: BatchDouble) -> None:
+    with pytest.raises(InputError, match="--max-cost: no price for model judge"):
+        _submit(journal, server, allowance=Allowance(1.0, Prices({})))
+    assert server.calls.total() == 0
+
+
+def _dollars(journal: Journal) -> float:
+    """What one of the five requests, all of one length, costs at most through the Batch API."""
+    body = next(journal.waiting(wanted_only=False)).body
+    (message,) = body["messages"]
+    # The text, 4 tokens around it and 3 that open the reply, at USD 1 each and half in a batch.
+    return (len(message["content"]) + 4 + 3) / 2

@@ -115,3 +115,21 @@ def test_several_servers_behind_one_name_are_told(
     assert made["findings"]["servers"] == {"mock-judge": [6, 2]}
     # A pair file is given to others: it says how many, not where.
     assert "127.0.0.1" not in str(made)
+
+
+def test_a_server_that_takes_no_schema_any_more_is_asked_how_it_wants_to_be_asked_again(
+    write_jsonl: Callable[..., Path], journal: Path
+) -> None:
+    few, all_rows = write_jsonl(ROWS[:1], "few.jsonl"), write_jsonl(ROWS, "all.jsonl")
+    changed = False
+    with scripted(lambda one: text_only(one) if changed else good()) as server:
+        run_judge(judge(few, server.url, journal))
+        changed = True
+        stopped, _ = run_judge(judge(all_rows, server.url, journal))
+        assert stopped.why == "fatal"
+        assert "response_format" in str(stopped.stopped)
+        before = len(asked(server))
+        outcome, counts = run_judge(judge(all_rows, server.url, journal))
+        # The two that are answered stay so, whatever form they were asked in.
+        assert (outcome.answered, counts.planned, counts.waiting) == (6, 8, 0)
+        assert len(asked(server)) - before == 6

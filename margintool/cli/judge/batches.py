@@ -8,6 +8,7 @@ import typer
 from margintool.cli.from_options import Given, command_from
 from margintool.cli.judge.run import HEADINGS
 from margintool.judge_options import JournalOptions, SubmitOptions
+from mmpo_core.errors import UnfinishedError
 
 SUBMIT = """Give the questions that wait to the Batch API: half the price, replies within a day.
 
@@ -34,16 +35,17 @@ def _submit(given: Given) -> None:
     from margintool.cli.judge.printing import print_estimate
     from margintool.cli.progress import progress_bar
     from margintool.judge.batch.words import submitted
-    from margintool.judge_runs import submit_batches
-    from margintool.judging import estimated
+    from margintool.judge_runs import estimated_run, submit_batches
 
     options = SubmitOptions(**given)
     with progress_bar() as progress:
         if options.dry_run:
-            print_estimate(estimated(options, batch=True))
+            print_estimate(estimated_run(options, batch=True))
             return
         outcome = submit_batches(options, progress)
     _echo(submitted(outcome))
+    if outcome.stopped is not None:
+        raise UnfinishedError(outcome.stopped)
 
 
 def _collect(given: Given) -> None:

@@ -20,13 +20,12 @@ HEADINGS: dict[type, str] = {JudgeOptions: JUDGE_HEADING, ServerOptions: JUDGE_H
 def _run(given: Given) -> None:
     from margintool.cli.judge.printing import print_estimate, print_outcome
     from margintool.cli.progress import progress_bar
-    from margintool.judge_runs import run_judge
-    from margintool.judging import estimated
+    from margintool.judge_runs import estimated_run, run_judge
 
     options = AskOptions(**given)
     with progress_bar() as progress:
         if options.dry_run:
-            print_estimate(estimated(options))
+            print_estimate(estimated_run(options))
             return
         outcome, counts = run_judge(options, progress)
     print_outcome(outcome, counts)

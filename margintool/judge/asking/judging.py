@@ -75,7 +75,8 @@ def make_judging(
         InputError: for a missing judge, a value out of range, a template or rubric that cannot
             be used.
     """
-    options = _checked(options)
+    options = checked_options(options)
+    _check_models(tuple(options.judge_model))
     path = options.journal or journal
     if path is None:
         raise InputError("name the journal, as pairs.journal.sqlite")
@@ -99,8 +100,12 @@ def make_judging(
     )
 
 
-def _checked(options: JudgeOptions) -> JudgeOptions:
-    """Return the judge's options alone, with every value in its type and range."""
+def checked_options(options: JudgeOptions) -> JudgeOptions:
+    """Return the judge's options alone, with every value in its type and range.
+
+    Raises:
+        InputError: for a wrong type, or a value out of range.
+    """
     hints = get_type_hints(JudgeOptions)
     options = JudgeOptions(
         **{name: typed(getattr(options, name), hints[name], _typed_as(name)) for name in hints}
@@ -113,7 +118,6 @@ def _checked(options: JudgeOptions) -> JudgeOptions:
         raise InputError(f"--timeout must be > 0 seconds, got {options.timeout}")
     if isinstance(options.judge_model, str):
         options = replace(options, judge_model=(options.judge_model,))
-    _check_models(tuple(options.judge_model))
     return options
 
 

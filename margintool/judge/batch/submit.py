@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from margintool.judge.batch import files as batch_files
 from margintool.judge.batch import server as batch_server
+from margintool.judge.batch.allowance import Allowance
 from margintool.judge.batch.files import MAX_BYTES, MAX_REQUESTS, Chunk, TooLarge
 from margintool.judge.batch.server import Sleep, address
+from margintool.judge.cost.prices import Prices
 from margintool.judge.journal.journal import BatchRow, Failure, Journal
 from margintool.progress import Progress, no_progress
 
@@ -32,12 +34,14 @@ class SubmitOutcome:
         recovered: how many of them an interrupted run had begun.
         elsewhere: begun batches of another server, left as they are.
         too_large: requests left out because their line alone is over the limit of bytes.
+        stopped: why it ended before all was given, for the user, else None.
     """
 
     batches: list[BatchRow] = field(default_factory=list)
     recovered: int = 0
     elsewhere: list[BatchRow] = field(default_factory=list)
     too_large: int = 0
+    stopped: str | None = None
 
 
 def submit(
@@ -47,6 +51,7 @@ def submit(
     wanted_only: bool = False,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
+    allowance: Allowance | None = None,
     progress: Progress = no_progress,
     sleep: Sleep = time.sleep,
 ) -> SubmitOutcome:
@@ -58,22 +63,22 @@ def submit(
         wanted_only: only those that this run planned, not all of the journal.
         max_requests: most requests in a file.
         max_bytes: most bytes of a file.
+        allowance: the money for it; no limit if not given.
         progress: told of the requests given.
         sleep: waits between tries.
 
     Raises:
-        InputError: a limit below 1, or what the journal's file raises.
+        InputError: a limit below 1, a limit of money and a model without a price, or what the
+            journal's file raises.
         openai.OpenAIError: the server refuses; what was given before is in the journal.
     """
     outcome = SubmitOutcome()
+    allowance = allowance or Allowance(None, Prices({}))
+    models = {row.model for row in begun(journal)}
+    allowance.check_prices(models.union(journal.models_waiting(wanted_only=wanted_only)))
     progress.start("submitting", journal.count_waiting(wanted_only=wanted_only))
-    for row in begun(journal):
-        if row.served_by != address(client):
-            outcome.elsewhere.append(row)
-            continue
-        outcome.batches.append(carry_on(journal, client, row, look=True, sleep=sleep))
-        outcome.recovered += 1
-    waiting = journal.waiting(wanted_only=wanted_only)
+    _recover(journal, client, outcome, allowance, sleep)
+    waiting = allowance.within(journal.waiting(wanted_only=wanted_only))
     for part in batch_files.split(waiting, max_requests=max_requests, max_bytes=max_bytes):
         if isinstance(part, TooLarge):
             journal.fail([_too_large(part, max_bytes)])
@@ -82,7 +87,24 @@ def submit(
         else:
             outcome.batches.append(_give(journal, client, part, sleep))
             progress.advance(len(part.keys))
+    outcome.stopped = allowance.stopped
     return outcome
+
+
+def _recover(
+    journal: Journal,
+    client: "OpenAI",
+    outcome: SubmitOutcome,
+    allowance: Allowance,
+    sleep: Sleep,
+) -> None:
+    """Finish what an interrupted run began, as far as the money goes."""
+    for row in begun(journal):
+        if row.served_by != address(client):
+            outcome.elsewhere.append(row)
+        elif allowance.covers(journal.requests(journal.batch_keys(row.id))):
+            outcome.batches.append(carry_on(journal, client, row, look=True, sleep=sleep))
+            outcome.recovered += 1
 
 
 def begun(journal: Journal) -> list[BatchRow]:

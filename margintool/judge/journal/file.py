@@ -97,7 +97,10 @@ def files_of(path: Path) -> set[Path]:
 def must_exist(path: Path) -> None:
     """Raise InputError where there is no file at `path`."""
     if not path.is_file():
-        raise InputError(f"{path}: no such journal")
+        raise InputError(
+            f"{path}: no such journal. `margintool score --source gpt4` makes one, and so does "
+            "`margintool judge run JOURNAL --input FILE`"
+        )
 
 
 def _address(path: Path, write: bool) -> str:
