@@ -14,6 +14,7 @@ from margintool.orders import OrderCounts
 
 if TYPE_CHECKING:
     from margintool.judge.agreement import Agreement
+    from margintool.judge.running.records import RunOutcome
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,6 +51,7 @@ class Findings:
 
     def __init__(self, judges: tuple[str, ...] = (), *, logprobs: bool = False) -> None:
         self.orders = OrderCounts()
+        self.run: RunOutcome | None = None
         self._logprobs = logprobs
         self._pairs = self._without_logprobs = 0
         self._judges = judges
@@ -57,6 +59,10 @@ class Findings:
         self._beside_given: list[npt.NDArray[np.float32]] = []  # (N, 2): judged gap, given gap
         self._mixed: Mapping[str, Mapping[str, int]] = {}
         self._pattern: str | None = None
+
+    def note_run(self, outcome: "RunOutcome") -> None:
+        """Keep what asking took; it is shown, and no part of the file's metadata."""
+        self.run = outcome
 
     def note_replies(
         self, answered_by: Mapping[str, Mapping[str, int]], pattern: str | None
@@ -105,7 +111,8 @@ class Findings:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return (label, text) lines for the terminal."""
-        found = self.orders.lines() if self.orders.pairs else []
+        found = [] if self.run is None else self._run_lines(self.run)
+        found += self.orders.lines() if self.orders.pairs else []
         if self._without_logprobs:
             text = (
                 f"--logprobs: in {self._without_logprobs:,} of {self._pairs:,} pairs a rating was "
@@ -124,6 +131,12 @@ class Findings:
         if self._pattern is not None:
             found.append(("replies", f"read with the pattern of `judge reparse`: {self._pattern}"))
         return found
+
+    def _run_lines(self, run: "RunOutcome") -> list[tuple[str, str]]:
+        lines = run.lines()
+        if run.unfinished is None:
+            return lines
+        return [*lines, ("warning", f"{run.unfinished}. The pair file then needs --overwrite")]
 
     def _agreement(self) -> "Agreement":
         from margintool.judge.agreement import agreement

@@ -45,8 +45,9 @@ def judged(plan: Plan, progress: Progress) -> Iterator[Plan]:
         return
     from margintool.judge.enquire import enquire
 
-    with enquire(plan.judging, items_of(plan), progress) as verdicts:
+    with enquire(plan.judging, items_of(plan), progress) as (verdicts, outcome):
         assert plan.findings is not None
+        plan.findings.note_run(outcome)
         plan.findings.note_replies(verdicts.journal.answered_by(), verdicts.journal.pattern)
         yield replace(plan, settings=replace(plan.settings, verdicts=verdicts))
 

@@ -11,20 +11,31 @@ of its own, in the order of the calls below.
 
 from collections import deque
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from margintool.canonical_stream import canonical_pairs
 from margintool.first_pass import first_pass
-from margintool.fitting import fit_margins
+from margintool.fitting import Fitted, fit_margins
 from margintool.judging import judged
-from margintool.plan import make_plan
+from margintool.plan import Plan, make_plan
 from margintool.progress import Progress, no_progress
 from margintool.rejects import Rejects
 from margintool.score_options import ScoreOptions
 from margintool.second_pass import kept_pairs
 from margintool.select import KEPT, select
 from margintool.storage import Spill, workspace
-from margintool.summary import ScoreSummary, count, metadata, nothing_left, summarize
+from margintool.summary import (
+    Counts,
+    ScoreSummary,
+    count,
+    metadata,
+    no_gamma,
+    nothing_left,
+    summarize,
+)
+from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.options import takes_options
 from mmpo_core.pair_file import PairWriter, publish
 
@@ -49,18 +60,13 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
         verdicts = select(found, options, plan.max_pairs_per_prompt)
         counts = count(found, verdicts, rejects.counts)
         pairs = kept_pairs(spill, verdicts, rejects, progress)
-        if not counts.kept:
+        margins = found.margin_raw[verdicts == KEPT]
+        try:
+            fitted = _fitted(plan, counts, margins)
+        except (InputError, UnfinishedError):
             deque(pairs, maxlen=0)  # nothing to write, but every drop goes to the rejects
             rejects.move_to(plan.rejects)
-            raise nothing_left(plan, counts)
-        margins = found.margin_raw[verdicts == KEPT]
-        fitted = fit_margins(
-            margins,
-            name=options.normalize,
-            widest=plan.widest_gap,
-            gamma=options.gamma,
-            agreement=options.agreement,
-        )
+            raise
         made, source = folder / "pairs.parquet", plan.source.name
         about = metadata(plan, counts, fitted)
         with PairWriter(made, about, name=plan.out, further=found.further) as writer:
@@ -70,6 +76,23 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
         rejects.move_to(plan.rejects)
         publish(made, plan.out)
     return summarize(plan, counts, fitted, margins)
+
+
+def _fitted(plan: Plan, counts: Counts, margins: npt.NDArray[np.float64]) -> Fitted:
+    """Fit the normaliser and gamma to (N,) kept margins, or say why there are none that fit."""
+    if not counts.kept:
+        raise nothing_left(plan, counts)
+    options = plan.options
+    try:
+        return fit_margins(
+            margins,
+            name=options.normalize,
+            widest=plan.widest_gap,
+            gamma=options.gamma,
+            agreement=options.agreement,
+        )
+    except InputError as error:
+        raise no_gamma(plan, counts, error) from None
 
 
 score = takes_options(ScoreOptions)(run_score)

@@ -15,7 +15,7 @@ from margintool.fitting import Fitted
 from margintool.judge.options import ASKED, JudgeOptions
 from margintool.plan import Plan
 from margintool.select import KEPT, VERDICTS, Verdicts
-from mmpo_core.errors import InputError
+from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.schema import SCHEMA_VERSION
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -141,12 +141,28 @@ def _options(plan: Plan) -> dict[str, Any]:
     return plain
 
 
-def nothing_left(plan: Plan, counts: Counts) -> InputError:
+def nothing_left(plan: Plan, counts: Counts) -> InputError | UnfinishedError:
     """Return the error for an input that gave no pair."""
     if not counts.read:
         return InputError(f"{plan.input.description}: no rows")
-    reasons = ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items())
-    return InputError(
-        f"{plan.input.description}: no usable pair in {counts.read} rows ({reasons}). "
-        f"Each is listed with its reason in {plan.rejects}"
+    words = (
+        f"{plan.input.description}: no usable pair in {counts.read} rows ({_reasons(counts)}), "
+        f"read with layout {plan.layout.name}. Each is listed with its reason in {plan.rejects}"
     )
+    run = None if plan.findings is None else plan.findings.run
+    if run is not None and run.unfinished is not None:
+        return UnfinishedError(f"{words}. {run.unfinished}", run.status)
+    return InputError(words)
+
+
+def no_gamma(plan: Plan, counts: Counts, error: InputError) -> InputError:
+    """Return the error for margins that no gamma fits, with what was left out of them."""
+    if not counts.rejected:
+        return error
+    return InputError(
+        f"{error}. Rejected before that: {_reasons(counts)}, listed in {plan.rejects}"
+    )
+
+
+def _reasons(counts: Counts) -> str:
+    return ", ".join(f"{reason} {number}" for reason, number in counts.rejected.items())

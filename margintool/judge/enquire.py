@@ -34,7 +34,7 @@ from mmpo_core.errors import UnfinishedError
 @contextmanager
 def enquire(
     judging: Judging, batches: Iterable[Sequence[Item]], progress: Progress
-) -> Iterator[Verdicts]:
+) -> Iterator[tuple[Verdicts, RunOutcome]]:
     """Yield the verdicts on all items; judges are asked what the journal does not hold.
 
     Requests that fail after their retries have no verdict; the next run sends them again.
@@ -53,7 +53,7 @@ def enquire(
                 f"{held:,} of the questions are out in batches; fetch their replies with "
                 f"`margintool judge collect {judging.journal}` and give this command again"
             )
-        yield verdicts
+        yield verdicts, outcome
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`score --source gpt4`: references, paths, mistakes, cards, and training on its pairs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 
 from margintool.judge.mock.quality import mock_quality
 from mmpo_core.checks import ContractError
-from mmpo_core.errors import InputError
+from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.pair_file import read_pairs
+from tests.judge.conftest import MockJudge
 from tests.judge.judged_rows import FAIR, GOOD, POOR, judged, metadata, pair
 from tests.score.conftest import long_row, run, write_jsonl
 
@@ -146,3 +148,45 @@ def test_the_pair_file_is_read_and_trained_on_like_any_other(
         max_steps=1,
     )
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_what_asking_took_is_shown_and_is_no_part_of_the_file(judged: Callable[..., Any]) -> None:
+    summary, _, _ = judged([pair(1, GOOD, POOR)])
+    labels = [label for label, _ in summary.findings]
+    assert labels[:2] == ["answered", "tokens"]
+    assert "2 questions now" in summary.findings[0][1]
+    assert "seconds" not in json.dumps(metadata(summary.out))
+
+
+def test_requests_that_fail_are_told_and_sent_again(
+    run: Callable[..., Any], start_mock: Callable[..., MockJudge]
+) -> None:
+    """The stand-in's faults are gone after two tries: without retries some pairs lack a reply."""
+    judge = start_mock(faults="error=0.3")
+    rows = [pair(n, f"{GOOD} {n}", f"{POOR} {n}") for n in range(12)]
+    asked = {"source": "gpt4", "judge_model": "mock-judge", "base_url": judge.url, "retries": 0}
+    summary, pairs, rejects = run(rows, **asked)
+    assert {row["reason"] for row in rejects} == {"judge_failed"}
+    (warning,) = [text for label, text in summary.findings if label == "warning"]
+    assert "requests failed" in warning
+    assert "--overwrite" in warning
+    for _ in range(3):  # a question may be unlucky twice
+        _, pairs, _ = run(rows, **asked)
+    assert len(pairs) == 12
+
+
+def test_a_run_without_any_reply_has_failed_and_says_why(
+    run: Callable[..., Any], start_mock: Callable[..., MockJudge]
+) -> None:
+    judge = start_mock(faults="error=1.0")
+    asked = {"judge_model": "mock-judge", "base_url": judge.url, "retries": 0}
+    with pytest.raises(UnfinishedError, match=r"no usable pair.*failed, the last: .*500"):
+        run([pair(1, GOOD, POOR)], source="gpt4", **asked)
+
+
+def test_margins_that_no_gamma_fits_name_what_was_rejected(judged: Callable[..., Any]) -> None:
+    rows = [pair(1, "one two", "two three"), pair(2, GOOD, GOOD)]
+    with pytest.raises(
+        InputError, match=r"no gamma .* Rejected before that: identical_responses 1"
+    ):
+        judged(rows)

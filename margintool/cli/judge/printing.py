@@ -1,6 +1,6 @@
 """How the outcomes of the `judge` commands look in the terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
@@ -23,7 +23,7 @@ def print_estimate(estimate: "Estimate") -> None:
 
 def print_outcome(outcome: "RunOutcome", counts: "Counts") -> None:
     """Print what a run did and how far its journal is."""
-    print_rows([*_outcome(outcome), *_counts(counts)])
+    print_rows([*outcome.lines(), *_counts(counts)])
 
 
 def print_counts(counts: "Counts") -> None:
@@ -35,31 +35,13 @@ def print_counts(counts: "Counts") -> None:
     print_rows(rows)
 
 
-def _outcome(outcome: "RunOutcome") -> Iterator[Row]:
-    yield "answered", f"{outcome.answered:,} now, in {outcome.seconds:,.1f} s"
-    if outcome.aside:
-        yield "asked before", f"{outcome.aside:,} on how the server wants to be asked"
-    cost = "no price known" if outcome.cost is None else f"USD {outcome.cost:,.4f}"
-    yield "tokens", f"{outcome.prompt_tokens:,} in, {outcome.completion_tokens:,} out ({cost})"
-    if outcome.untold:
-        yield "cost unknown", f"of {outcome.untold:,} replies without a token count"
-    if outcome.unseen:
-        yield "perhaps paid", f"{outcome.unseen:,} tries without a readable reply"
-    yield from _by_name("failed", outcome.failed)
-
-
 def _counts(counts: "Counts") -> Iterator[Row]:
+    from margintool.judge.running.records import counted_by_name
+
     yield "journal", f"{counts.answered:,} of {counts.planned:,} questions answered"
     if counts.waiting:
         failed = f", {counts.failed:,} of them failed before" if counts.failed else ""
         yield "waiting", f"{counts.waiting:,}{failed}"
     if counts.in_batches:
         yield "in batches", f"{counts.in_batches:,}"
-    yield from _by_name("unreadable", counts.unreadable)
-
-
-def _by_name(label: str, numbers: Mapping[str, int]) -> Iterator[Row]:
-    if numbers:
-        yield label, f"{sum(numbers.values()):,}"
-        for name, number in numbers.items():
-            yield "", f"{name} {number:,}"
+    yield from counted_by_name("unreadable", counts.unreadable)

@@ -84,6 +84,21 @@ class RunOutcome:
     stopped: str | None = None
     last: str | None = None
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Return (label, text) lines for the terminal."""
+        cost = "no price known" if self.cost is None else f"USD {self.cost:,.4f}"
+        tokens = f"{self.prompt_tokens:,} in, {self.completion_tokens:,} out ({cost})"
+        asked = "" if not self.aside else f", after {self.aside:,} on how the server takes them"
+        found = [
+            ("answered", f"{self.answered:,} questions now, in {self.seconds:,.1f} s{asked}"),
+            ("tokens", tokens),
+        ]
+        if self.untold:
+            found.append(("cost unknown", f"of {self.untold:,} replies without a token count"))
+        if self.unseen:
+            found.append(("perhaps paid", f"{self.unseen:,} tries without a readable reply"))
+        return found + counted_by_name("failed", self.failed)
+
     @property
     def unfinished(self) -> str | None:
         """What to tell the user of a command that should have got every reply; None if it did."""
@@ -101,3 +116,11 @@ class RunOutcome:
         if self.why is not None:
             return _STATUS.get(self.why, 1)
         return 1 if self.failed else 0
+
+
+def counted_by_name(label: str, numbers: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return a line with the sum of `numbers` and one for each; none where there is none."""
+    if not numbers:
+        return []
+    each = [("", f"{name} {number:,}") for name, number in numbers.items()]
+    return [(label, f"{sum(numbers.values()):,}"), *each]
