@@ -36,9 +36,8 @@ class Allowance:
         if not self.is_used_up:
             return None
         return (
-            f"stopped before more than --max-cost {self._most:g} USD could be spent. What was "
-            "given is noted, the rest waits: `margintool judge collect` first, then give the "
-            "command again to go on"
+            f"--max-cost {self._most:g} USD pays for no more, if each reply is as long as it may "
+            "be. The rest waits: give the command again to go on"
         )
 
     def check_prices(self, models: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ _DOWN = (
 )
 _CHANGED = (
     "{server}: refuses {field!r}, which it took for {model!r} before ({said}). Give the command "
-    "again: it is found out anew how this server wants to be asked"
+    "again, with its --input: it is found out anew how this server wants to be asked"
 )
 
 
