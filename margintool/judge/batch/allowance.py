@@ -59,7 +59,7 @@ class Allowance:
         return True
 
     def within(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Yield requests up to the first that the money is not enough for; none once that was so."""
+        """Yield requests up to the first that the money is not enough for; none after that."""
         if not self.is_used_up:
             yield from takewhile(lambda request: self.covers([request]), requests)
 
