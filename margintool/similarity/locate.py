@@ -1,0 +1,120 @@
+"""Is the name a sentence-transformers model, of the kind asked for? Asked before it is loaded.
+
+sentence-transformers makes a model of any folder of transformers weights, with mean pooling or a
+random head, and turns models of one kind into another: numbers that mean nothing. Read by
+embedder.py, cross_encoder.py and fitting.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmpo_core.errors import InputError
+from mmpo_core.hub import check_model
+
+SENTENCE, CROSS = "SentenceTransformer", "CrossEncoder"
+_OWNERS = {SENTENCE: "sentence-transformers", CROSS: "cross-encoder"}
+_ABOUT = {
+    SENTENCE: "a model of sentence embeddings (metrics cosine and euclidean)",
+    CROSS: "a cross-encoder (metric cross-encoder)",
+}
+
+
+def locate(name: str, revision: str | None, kind: str) -> tuple[str, bool]:
+    """Return the folder or hub id of a model, and whether only local files are to be read.
+
+    Args:
+        name: folder, hub id, or the short name of a model of sentence-transformers' own.
+        revision: branch, tag or commit on the hub.
+        kind: SENTENCE or CROSS.
+
+    Raises:
+        InputError: if there is no such model, it is of another kind, or its weights are pickle
+            files.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _check_kind(name, _folder_json(folder), kind)
+        _check_folder_weights(name, folder)
+        return str(folder), True
+    if folder.exists():
+        raise InputError(f"{name}: is a file. Give the folder of a model, or a hub id")
+    if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
+        raise InputError(f"{name}: no such folder")
+    hub_id = name if "/" in name else f"{_OWNERS[kind]}/{name}"
+    local = check_model(hub_id, revision)
+    _check_kind(hub_id, _hub_json(hub_id, revision, local), kind)
+    return hub_id, local
+
+
+class _Json:
+    """The JSON files of one model, read by name; None for one that is not there."""
+
+    def __init__(self, find: Any) -> None:
+        self._find = find
+
+    def __call__(self, file: str) -> Any:
+        path = self._find(file)
+        if path is None:
+            return None
+        try:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from error
+
+
+def _folder_json(folder: Path) -> _Json:
+    return _Json(lambda file: folder / file if (folder / file).is_file() else None)
+
+
+def _hub_json(hub_id: str, revision: str | None, local: bool) -> _Json:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def find(file: str) -> str | None:
+        try:
+            return hf_hub_download(hub_id, file, revision=revision, local_files_only=local)
+        except (EntryNotFoundError, LocalEntryNotFoundError):
+            return None
+
+    return _Json(find)
+
+
+def _check_kind(name: str, read: _Json, kind: str) -> None:
+    found = _kind(read)
+    if found == kind:
+        return
+    if found in _ABOUT:
+        raise InputError(f"{name}: is {_ABOUT[found]}, not {_ABOUT[kind]}")
+    if found is not None:
+        raise InputError(f"{name}: is a {found} model, not {_ABOUT[kind]}")
+    if read("config.json") is None:
+        raise InputError(
+            f"{name}: no model there (neither modules.json nor config.json). Give the folder that "
+            "SentenceTransformer.save or `margintool similarity fit --out` wrote"
+        )
+    raise InputError(
+        f"{name}: is a plain transformers model, not {_ABOUT[kind]}: it was not trained to say "
+        "how alike two texts are. Take a model that was, or fit this one first with `margintool "
+        "similarity fit`"
+    )
+
+
+def _kind(read: _Json) -> str | None:
+    """Return the kind of model, or None for one that sentence-transformers did not write."""
+    modules = read("modules.json")
+    if modules is not None:
+        about = read("config_sentence_transformers.json") or {}
+        return str(about.get("model_type", SENTENCE))
+    # Cross-encoders of before version 6 are plain transformers models with a head.
+    architectures = (read("config.json") or {}).get("architectures") or [""]
+    return CROSS if architectures[0].endswith("ForSequenceClassification") else None
+
+
+def _check_folder_weights(name: str, folder: Path) -> None:
+    """Refuse pickle files, as mmpo_core.hub does; here weights may lie in folders of modules."""
+    if next(folder.rglob("*.safetensors"), None) is None:
+        raise InputError(
+            f"{name}: no weights (*.safetensors) there. Pickle files (*.bin, *.pt) can run code "
+            "when loaded: convert them once where you trust them, with SentenceTransformer.save"
+        )
