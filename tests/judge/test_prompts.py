@@ -9,6 +9,7 @@ import pytest
 from margintool.judge.asking.fence import strip_fenced, unfenced
 from margintool.judge.asking.prompt_template import VARIABLES
 from margintool.judge.asking.prompts import Wording, load_wording
+from margintool.judge.asking.trial import shape_of
 from margintool.judge.item import REASONS, Item
 from margintool.judge.task import ASPECTS, Mode, Task
 from mmpo_core.errors import InputError
@@ -253,6 +254,18 @@ ANSWER = "{{ fenced('ANSWER', answer) }}\n"
         (ANSWER + "{{ reference }}", "shows text from the data (reference) outside a fence"),
         (ANSWER + "{{ history }}", "shows text from the data (turn) outside a fence"),
         ("{% if reference %}" + ANSWER + "{% endif %}", "does not show the judge every answer"),
+        (ANSWER + "{{ prompt | upper }}", "shows text from the data (prompt) outside a fence"),
+        (
+            ANSWER + "{% if history and history[0].role == 'system' %}{{ history[0].content }}"
+            "{% endif %}",
+            "shows text from the data (turn) outside a fence behind a conversation of system",
+        ),
+        (
+            ANSWER + "{% for m in history[1:] %}{{ m.content }}{% endfor %}",
+            "(turn) outside a fence behind a conversation of user, assistant",
+        ),
+        (ANSWER + "{{ history[3].content if history[3:] else '' }}", "(turn) outside a fence"),
+        (ANSWER + "{% if not structured %}{{ prompt }}{% endif %}", "(prompt) outside a fence"),
         ("{{ fenced('ANSWER', answer_a) }}", "line 1: 'answer_a' is undefined"),
     ],
 )
@@ -264,6 +277,31 @@ def test_a_template_that_is_wrong_is_refused_before_anything_is_asked(
         load_wording("single", template=path)
     assert str(path) in str(refused.value)
     assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("{{ history[8].content if history[8:] else '' }}", {"history": HISTORY[1:] * 9}),
+        ("{% if not prompt %}{{ conversation }}{% endif %}", {"prompt": "", "history": HISTORY}),
+        ("{% if reference == '' %}{{ prompt }}{% endif %}", {"reference": ""}),
+    ],
+)
+def test_a_shape_of_item_that_no_trial_had_is_tried_when_it_comes(
+    tmp_path: Path, text: str, odd: dict[str, object]
+) -> None:
+    wording = load_wording("single", template=user_template(tmp_path, ANSWER + text))
+    assert shown(wording, item("single"))
+    with pytest.raises(InputError, match="outside a fence"):
+        shown(wording, item("single", **odd))
+
+
+def test_a_shape_is_tried_once() -> None:
+    """So that prompts by the million are not rendered twice each."""
+    wording = load_wording("single")
+    for text in ("one", "another", "a third"):
+        shown(wording, item("single", answers=(text,)))
+    assert wording._tried == {shape_of(item("single"), False)}
 
 
 def test_a_rubric_that_the_template_ignores_is_refused(tmp_path: Path) -> None:
@@ -296,6 +334,7 @@ def test_the_fingerprint_changes_with_template_rubric_and_task(tmp_path: Path) -
 def test_no_shipped_template_leaves_text_outside_its_fences() -> None:
     """The check that users' templates must pass, on ours: marks stand in fences only."""
     for mode in MODES:
+        load_wording(mode).try_out()
         answers = ("mark-a", "mark-b")[: 1 + (mode == "pair")]
         full = Item("mark-p", ({"role": "user", "content": "mark-h"},), answers, "mark-r")
         assert "mark-" not in strip_fenced(shown(load_wording(mode), full), FENCE)

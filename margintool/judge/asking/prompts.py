@@ -14,7 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from margintool.judge.asking.fence import fenced, strip_fenced, unfenced
+from margintool.judge.asking.fence import fenced
 from margintool.judge.asking.prompt_template import PromptTemplate, compile_template
 from margintool.judge.asking.reply_format import reply_format
 from margintool.judge.asking.rubrics import (
@@ -24,6 +24,7 @@ from margintool.judge.asking.rubrics import (
     read_definitions,
     read_rubric,
 )
+from margintool.judge.asking.trial import FENCE, Shape, check_shape, shape_of, usual_shapes
 from margintool.judge.item import Item
 from margintool.judge.task import SCALES, Mode, Task
 from mmpo_core.errors import InputError
@@ -64,13 +65,11 @@ class Wording:
             structured: whether the reply is to be JSON.
 
         Raises:
-            InputError: with file and line, where the template fails on this item.
+            InputError: with file and line, where the template fails on this item; where it shows
+                text from data outside a fence for an item of this shape.
         """
-        variables = self._variables(item, fence, structured)
-        texts = self._compiled.render(variables)
-        missing = [name for name in ("data_notice", "reply_format") if not self.uses(name)]
-        texts["user"] = "\n\n".join([texts["user"], *(variables[name] for name in missing)])
-        return [{"role": role, "content": text} for role, text in texts.items() if text]
+        self._try(shape_of(item, structured))
+        return self._rendered(item, fence, structured)
 
     def uses(self, variable: str) -> bool:
         """Return whether the template mentions a variable, such as `reference`."""
@@ -80,6 +79,35 @@ class Wording:
         """Return 32 hex digits that change whenever the question's wording changes."""
         parts = [self.task.as_json(), self.template, self.rubric, dict(self.definitions)]
         return blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+    def try_out(self) -> None:
+        """Check the template on the usual shapes of items.
+
+        Raises:
+            InputError: saying what is shown outside a fence, or not shown at all.
+        """
+        for shape in usual_shapes(2 if self.task.mode == "pair" else 1):
+            self._try(shape)
+
+    def _try(self, shape: Shape) -> None:
+        if shape in self._tried:
+            return
+        check_shape(shape, self._text, self.name)
+        self._tried.add(shape)
+
+    def _text(self, item: Item, structured: bool) -> str:
+        return "\n".join(m["content"] for m in self._rendered(item, FENCE, structured))
+
+    def _rendered(self, item: Item, fence: str, structured: bool) -> list[dict[str, str]]:
+        variables = self._variables(item, fence, structured)
+        texts = self._compiled.render(variables)
+        missing = [name for name in ("data_notice", "reply_format") if not self.uses(name)]
+        texts["user"] = "\n\n".join([texts["user"], *(variables[name] for name in missing)])
+        return [{"role": role, "content": text} for role, text in texts.items() if text]
+
+    @cached_property
+    def _tried(self) -> set[Shape]:
+        return set()
 
     @cached_property
     def _compiled(self) -> PromptTemplate:
@@ -154,7 +182,7 @@ def load_wording(
         variable = "aspects" if mode == "aspects" else "rubric"
         raise InputError(f"{rubric} would have no effect: {name} does not use {variable!r}")
     if template is not None:
-        _check_fences(wording)
+        wording.try_out()
     return wording
 
 
@@ -190,34 +218,3 @@ def _template(mode: Mode, path: Path | None) -> tuple[str, str]:
         return path.read_text(encoding="utf-8"), str(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a text file ({error})") from error
-
-
-def _check_fences(wording: Wording) -> None:
-    """Try a template out: answers must be shown, and no text from data outside a fence.
-
-    Raises:
-        InputError: saying what is shown outside, or not shown at all.
-    """
-    marks = ("margin-prompt", "margin-turn", "margin-reference", "margin-first", "margin-second")
-    prompt, turn, reference, *answers = marks
-    count = 2 if wording.task.mode == "pair" else 1
-    fence = "0123456789abcdef"
-    for item in (
-        Item(prompt, ({"role": "user", "content": turn},), tuple(answers[:count]), reference),
-        Item(prompt, (), tuple(answers[:count])),
-    ):
-        sent = "\n".join(m["content"] for m in wording.messages(item, fence=fence, structured=True))
-        outside = [mark for mark in marks if mark in strip_fenced(sent, fence)]
-        if outside:
-            what = outside[0].removeprefix("margin-")
-            raise InputError(
-                f"{wording.name}: shows text from the data ({what}) outside a fence, where it "
-                f"could give the judge orders; write {{{{ fenced('LABEL', ...) }}}} around it"
-            )
-        shown = [content for _, content in unfenced(sent, fence)]
-        if not all(any(mark in content for content in shown) for mark in item.answers):
-            raise InputError(
-                f"{wording.name}: does not show the judge every answer; write "
-                f"{{{{ fenced('ANSWER', answer) }}}}, or with 'ANSWER A', answer_a and "
-                f"'ANSWER B', answer_b for --mode pair"
-            )
