@@ -128,6 +128,32 @@ def test_where_the_tokens_do_not_tell_the_rating_is_the_one_written(
     assert (verdict.value, verdict.read_from) == (8, "text")
 
 
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        (*OPENING, spelled("3", {"3": 0.55, "-": 0.45})),
+        (*OPENING, spelled("3", {"3": 0.55, "-3": 0.45})),
+        (*OPENING[:-1], spelled(": [[", {": [[": 0.55, ": [[-": 0.45}), spelled("3", {"3": 1.0})),
+    ],
+)
+def test_where_a_minus_was_likely_the_rating_is_the_one_written(
+    tokens: tuple[dict[str, Any], ...],
+) -> None:
+    """0.55 * 3 - 0.45 * x, where nothing tells the x behind the sign."""
+    verdict = read("single", *tokens, token("]]"), scale=(-5, 5))
+    assert (verdict.value, verdict.read_from) == (3, "text")
+
+
+def test_a_scale_below_0_is_expected_where_no_minus_was_likely() -> None:
+    """0.5 * 3 + 0.495 * 4 over 0.995; a minus means nothing on 1 to 10: 0.5 / 0.9, 0.4 / 0.9."""
+    chances = {"3": 0.5, "4": 0.495, "-": 0.005}
+    verdict = read("single", *OPENING, spelled("3", chances), token("]]"), scale=(-5, 5))
+    assert verdict.value == pytest.approx(3.48 / 0.995)
+    chances = {"3": 0.5, "4": 0.4, "-": 0.1}
+    verdict = read("single", *OPENING, spelled("3", chances), token("]]"))
+    assert verdict.value == pytest.approx(3.1 / 0.9)
+
+
 def test_half_points_are_taken_as_written() -> None:
     tokens = (*OPENING, spelled("7", {"7": 0.5, "8": 0.5}), token("."), token("5"), token("]]"))
     assert (read("single", *tokens).value, read("single", *tokens).read_from) == (7.5, "text")

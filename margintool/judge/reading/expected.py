@@ -16,7 +16,10 @@ from margintool.judge.task import Task
 
 # Below this much probability on ratings, the tokens say something else: the reply is read as is.
 LEAST_MASS = 0.5
+# From this much probability on a sign on, the number behind it matters, which is not known.
+SIGN_MASS = 0.01
 _AROUND = " \t\r\n[]{}()*_`\"':,"
+_MINUS = ("-", "−", "–")
 # How a tie begins, as one token or as its first.
 _TIE = ("tie", "Tie", "TIE", "ti", "Ti", "t", "T", "C")
 
@@ -91,7 +94,18 @@ def _expected(reading: Reading, task: Task, content: str, tokens: Sequence[Token
     covered = "".join(token.core for token in tokens[at:] if token.start < end)
     if not re.fullmatch("[0-9]+", written) or covered != written:
         return None  # 7.5, or a token that goes on beyond the number
+    if task.scale[0] < 0 and _sign_chance(tokens[max(at - 1, 0) : at + 1]) >= SIGN_MASS:
+        return None
     return _mean(_ratings(task, tokens[at : at + 2]))
+
+
+def _sign_chance(tokens: Sequence[Token]) -> float:
+    """Return how likely the rating would have begun with a minus, in its token or the one before.
+
+    That one may hold the brackets, and `[[-` in place of `[[` is a sign too.
+    """
+    chances = [token.chances() for token in tokens]
+    return max(sum(p for core, p in each.items() if core[:1] in _MINUS) for each in chances)
 
 
 def _expected_winner(reading: Reading, token: Token) -> float | None:
