@@ -33,6 +33,12 @@ from tests.judge.replies import read
         ("[[A<<B]]", -3),
         ("At first [[A]], on reflection [[B]].", -2),
         ("Verdict: [[A, better]]\nNo.\nVerdict: [[tie]]", 0),
+        ("Verdict: **B**, slightly better", -1),
+        ("Verdict: a tie", 0),
+        ("Verdict: a, better", 2),
+        ("Output (a) wins. Verdict: a", 2),
+        ("Verdict: [[A]]\n\nIf brevity mattered, [[B]].", 2),
+        ("Verdict: [[A]] vs [[B]]: [[B]]", -2),
     ],
 )
 def test_winner_in_text(reply: str, value: float) -> None:
@@ -67,6 +73,10 @@ def test_winner_in_json(winner: str, strength: str | None, value: float) -> None
         "Answer A is better.",
         "Verdict: A clear win for B",
         "Verdict: neither",
+        "Verdict: a\ntoo close to call",
+        "Verdict: A bit of both",
+        "Verdict: A and B are equal",
+        "Verdict: tie, but A is slightly better",
         "[[A or B]]",
         "[[AB]]",
         "[[Apple]]",
@@ -110,6 +120,24 @@ RATINGS = dict(zip(NAMES, (5.0, 3.0, 4.0, 2.0), strict=True))
 def test_aspects_in_text(reply: str) -> None:
     verdict = read(reply, "aspects")
     assert (verdict.value, verdict.aspects, verdict.read_from) == (3.5, RATINGS, "text")
+
+
+def test_a_remark_after_the_aspects_changes_none_of_them() -> None:
+    lines = "\n".join(f"{name}: [[{rating:g}]]" for name, rating in RATINGS.items())
+    remark = "\n\nWith sources, truthfulness: [[5]] would have been right."
+    assert read(lines + remark, "aspects").aspects == RATINGS
+
+
+def test_aspects_under_headings() -> None:
+    said = "\n\n".join(f"### {n.title()}\n{r:g}" for n, r in RATINGS.items())
+    assert read(said, "aspects").aspects == RATINGS
+
+
+def test_aspects_under_one_key_are_the_aspects() -> None:
+    said = json.dumps({"aspects": {name: {"rating": r} for name, r in RATINGS.items()}})
+    assert read(said, "aspects", structured=True).aspects == RATINGS
+    two = json.dumps({"first": RATINGS, "second": RATINGS})
+    assert read(two, "aspects", structured=True).reason == "judge_no_verdict"
 
 
 def test_aspects_in_json() -> None:

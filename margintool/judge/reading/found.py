@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from margintool.judge.task import STRENGTHS, Task
 
 NUMBER = r"[+-]?[0-9]++(?:\.[0-9]++)?+"
-# A rating with, if it has one, the scale's upper end: 8, 7.5, 8/10, 8 out of 10.
-RATING = rf"({NUMBER})(?:[ \t*_]*(?:/|\bout of\b)[ \t*_]*({NUMBER}))?+"
+# The scale's upper end behind a rating: /10, of 10, (out of 10), stars out of 5.
+OF = rf"[ \t*_]*+(?:/|(?:stars?|points?)?[ \t]*+\(?(?:out[ \t]+)?\bof\b)[ \t*_]*+({NUMBER})\)?"
+RATING = rf"({NUMBER})(?:{OF})?+"
+
+# Mathematics around a rating, as some models write it: $8$, \boxed{8}, \(8\).
+_MATHS = (r"\\boxed\{([^{}\n]{0,60})\}", r"\\\(([^\n]{0,60}?)\\\)", r"\$+([^$\n]{0,60})\$+")
 
 _WINNER = re.compile(
-    r"\s*(?:(?:answer|assistant|response)\s+)?(?P<who>A|B|C|tie|equal)\b"
-    r"(?:[\s,;:(-]+(?:is\s+)?(?P<size>slightly|much|better|equal)(?:\s+better)?\)?)?\s*",
+    r"\s*(?:(?:answer|assistant|response)\s+)?(?:a\s+(?=tie))?(?P<who>A|B|C|tie|equal)\b"
+    r"(?:[\s,;:(*_-]+(?:is\s+)?(?P<size>slightly|much|better|equal)(?:\s+better)?\)?)?\s*",
     re.IGNORECASE,
 )
 _ARENA = re.compile(r"\s*(?:A\s*(>>|>|=|<|<<)\s*B|B\s*(>>|>|=|<|<<)\s*A)\s*")
@@ -48,13 +52,28 @@ class Found:
     Args:
         readings: by aspect; in the other modes one, under the mode's name.
         start, end: where it stands in the reply.
+        own: where the rating or the winner itself starts; a JSON object holds more before it.
         rationale: the judge's words, where they stand apart.
     """
 
     readings: Mapping[str, Reading]
     start: int
     end: int
+    own: int
     rationale: str | None = None
+
+
+def plain(text: str) -> str:
+    """Return a text with blanks for mathematics' marks and a plain colon; every place is kept."""
+    text = text.replace("：", ":")
+    for pattern in _MATHS:
+        text = re.sub(pattern, _inside, text)
+    return text
+
+
+def _inside(match: re.Match[str]) -> str:
+    first, last = match.span(1)
+    return " " * (first - match.start()) + match[1] + " " * (match.end() - last)
 
 
 def read_rating(match: re.Match[str], task: Task, group: int = 1) -> Reading:

@@ -1,32 +1,22 @@
 """Reads a judge's reply: a verdict, or null with a reason. Never raises, whatever came back.
 
-In this order: a reply that is one JSON object; the last line in the asked form; the last verdict
-in JSON or text. A verdict that only repeats the data it was shown does not count (docs/judge.md
-says when). Read by the runner, by batches and by `judge reparse`.
-Read next: parse_json.py, parse_text.py, expected.py.
+Read by the runner, by batches and by `judge reparse`. Read next: search.py, then expected.py.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from margintool.judge.asking.fence import blank, strip_fenced, unfenced
-from margintool.judge.item import Source, Verdict
+from margintool.judge.asking.fence import unfenced
+from margintool.judge.item import Verdict
 from margintool.judge.reading.expected import expected_values
 from margintool.judge.reading.found import Found
-from margintool.judge.reading.parse_json import JsonObject, json_objects, json_verdict, names_of
-from margintool.judge.reading.parse_text import closing_verdict, pattern_verdict, text_verdict
+from margintool.judge.reading.search import Search
 from margintool.judge.task import Task
 from mmpo_core.errors import InputError
 
-# A shorter text of the data may stand in a verdict by chance: `slightly better`.
-LEAST_QUOTE = 24
-_CODE_FENCE = re.compile(r"\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
-# What some models think aloud before they answer; left open, the answer never came.
-_THINKING = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
-_DRESS = "*_`#>\"'"
 _SHOWN = 80
 
 
@@ -49,18 +39,16 @@ def read_verdict(
     """
     choice = _choice(completion)
     content, finish = _content(choice), choice.get("finish_reason")
-    refusal = _message(choice).get("refusal")
-    if isinstance(refusal, str) and refusal.strip():
-        return _null("judge_refused", f"refused: {_short(refusal)}")
-    if finish == "content_filter":
-        return _null("judge_filtered", "the server's content filter cut the reply")
-    reply = _Reply(content, task, body, fence, cut=finish == "length")
-    found = reply.read(pattern)
+    if (withheld := _withheld(choice, finish)) is not None:
+        return withheld
+    search = Search(
+        content, task, _data(body, fence), fence, "response_format" in body, finish == "length"
+    )
+    found = search.verdict() if pattern is None else search.matched(_compiled(pattern))
     if found is None:
         return _unread(content, finish)
     source, verdict = found
-    outside = _out_of_scale(task, verdict)
-    if outside is not None:
+    if (outside := _out_of_scale(task, verdict)) is not None:
         return outside
     values = {name: reading.value for name, reading in verdict.readings.items()}
     if body.get("logprobs") is True:
@@ -72,6 +60,16 @@ def read_verdict(
         aspects=values if task.aspects else None,
         rationale=verdict.rationale,
     )
+
+
+def _withheld(choice: Mapping[str, Any], finish: Any) -> Verdict | None:
+    """Return the null verdict of a reply that was refused or filtered, or None."""
+    refusal = _message(choice).get("refusal")
+    if isinstance(refusal, str) and refusal.strip():
+        return _null("judge_refused", f"refused: {_short(refusal)}")
+    if finish == "content_filter":
+        return _null("judge_filtered", "the server's content filter cut the reply")
+    return None
 
 
 def _out_of_scale(task: Task, verdict: Found) -> Verdict | None:
@@ -109,113 +107,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class _Reply:
-    """A reply's text and what it must be read against. `cut`: it ended at the token limit."""
-
-    content: str
-    task: Task
-    body: Mapping[str, Any]
-    fence: str
-    cut: bool
-
-    def read(self, pattern: str | None) -> tuple[Source, Found] | None:
-        """Return the verdict and the form in which it stands, or None."""
-        if pattern is not None:
-            found = pattern_verdict(self.text, self.task, _compiled(pattern), self.counts)
-            return None if found is None else ("text", found)
-        whole = self._whole_json()
-        if whole is not None:
-            return "json", whole
-        closing = closing_verdict(self.text, self.task)
-        if closing is not None and not self._is_data(closing):
-            return "text", closing
-        return self._last()
-
-    @cached_property
-    def data(self) -> list[str]:
-        """The fenced texts of the request: what a reply may quote."""
-        return [
-            text for message in _messages(self.body) for _, text in unfenced(message, self.fence)
-        ]
-
-    @cached_property
-    def text(self) -> str:
-        """The content with blanks over thinking, over fenced text and over whole answers."""
-        text = strip_fenced(self.content, self.fence)
-        for quoted in self.data:
-            if len(quoted) >= LEAST_QUOTE and quoted in text:
-                text = text.replace(quoted, blank(quoted))
-        return _THINKING.sub(lambda found: blank(found[0]), text)
-
-    @cached_property
-    def _folded_data(self) -> list[str]:
-        return [_folded(text) for text in self.data]
-
-    def counts(self, start: int, end: int) -> bool:
-        """Return whether a match counts: it is no quotation, and the token limit left it whole."""
-        if self.cut and end >= len(self.text.rstrip()) and self.text[end - 1] not in "]}":
-            return False
-        words = _folded(self.text[start:end])
-        return not any(words in text for text in self._folded_data)
-
-    def _is_data(self, found: Found) -> bool:
-        """Return whether a verdict on the last line is one whole text of the data."""
-        return _folded(self.text[found.start : found.end]) in self._folded_data
-
-    @cached_property
-    def _objects(self) -> list[JsonObject]:
-        """The JSON objects that are verdicts or begin as one does."""
-        names = names_of(self.task)
-        return [found for found in json_objects(self.text) if names & found.names]
-
-    def _whole_json(self) -> Found | None:
-        """Return the verdict of a reply that is one JSON object, in a code fence or not."""
-        fenced = _CODE_FENCE.fullmatch(self.content)
-        start, end = fenced.span(1) if fenced else (0, len(self.content))
-        found = next(json_objects(self.content), None)
-        if found is None or not found.closed:
-            return None
-        if (self.content[start : found.start] + self.content[found.end : end]).strip():
-            return None
-        words = _folded(self.content[found.start : found.end])
-        if any(words in text for text in self._folded_data):
-            return None
-        return json_verdict(self.content, found, self.task)
-
-    def _last(self) -> tuple[Source, Found] | None:
-        """Return the verdict that ends last, in JSON or in text."""
-        candidates: list[tuple[Source, Found]] = []
-        for found in self._objects:
-            verdict = json_verdict(self.text, found, self.task)
-            if verdict is not None and self.counts(verdict.start, verdict.end):
-                candidates.append(("json", verdict))
-        text = text_verdict(self._outside_json(), self.task, self.counts)
-        if text is not None:
-            candidates.append(("text", text))
-        return max(candidates, key=lambda candidate: candidate[1].end, default=None)
-
-    def _outside_json(self) -> str:
-        """Return the text with blanks over JSON verdicts: their rationale may hold anything.
-
-        One that breaks off may have swallowed the rest where JSON was asked for, or where the
-        reply opens with it.
-        """
-        text = self.text
-        for found in self._objects:
-            opening = text[: found.start].strip() in ("", "```", "```json")
-            swallows = not found.closed and (opening or "response_format" in self.body)
-            end = len(text) if swallows else found.end
-            text = text[: found.start] + blank(text[found.start : end]) + text[end:]
-        return text
-
-
-def _folded(text: str) -> str:
-    """Return a text without blanks, dress and case, in which quotations are looked for."""
-    folded = "".join(text.split()).casefold()
-    for mark in _DRESS:
-        folded = folded.replace(mark, "")
-    return folded
+def _data(body: Any, fence: str) -> list[str]:
+    """Return the fenced texts of a request: what a reply may quote."""
+    return [text for message in _messages(body) for _, text in unfenced(message, fence)]
 
 
 def _choice(completion: Any) -> Mapping[str, Any]:

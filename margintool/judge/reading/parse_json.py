@@ -1,12 +1,13 @@
 """Verdicts in JSON: the reply itself, an object after some talk, one that was cut in the middle.
 
-Read by parse.py.
+Read by search.py.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from margintool.judge.reading.found import Found, Reading, rating_in, winner_in
@@ -16,14 +17,17 @@ _OPENING = re.compile(r'\{\s*"')
 _BLANKS = re.compile(r"\s*")
 # Judges write line ends into strings as they are; and no number is too long for a float.
 _DECODER = json.JSONDecoder(strict=False, parse_int=float)
+# What judges call the rating where they do not call it `rating`.
+_RATING_NAMES = ("overall_rating", "final_rating", "overall_score", "final_score", "score")
 
 
 class Member(NamedTuple):
-    """A value in a JSON object and where it stands in the reply."""
+    """A value in a JSON object, where it stands in the reply, and where its name does."""
 
     value: Any
     start: int
     end: int
+    named: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def read_object(text: str, start: int) -> JsonObject:
     at, closed = start + 1, False
     while not closed:
         try:
-            name, at = _name(text, at)
+            named = _skip(text, at)
+            name, at = _name(text, named)
             names.add(name)
             value_start = _skip(text, at)
             value, value_end = _DECODER.raw_decode(text, value_start)
@@ -74,14 +79,14 @@ def read_object(text: str, start: int) -> JsonObject:
         mark = text[at - 1 : at]
         if mark not in (",", "}"):
             break
-        members[name] = Member(value, value_start, value_end)
+        members[name] = Member(value, value_start, value_end, named)
         closed = mark == "}"
     return JsonObject(members, names, start, at, closed)
 
 
 def _name(text: str, at: int) -> tuple[str, int]:
     """Return the folded name of a member, and where its value may start."""
-    name, at = _DECODER.raw_decode(text, _skip(text, at))
+    name, at = _DECODER.raw_decode(text, at)
     at = _skip(text, at)
     if not isinstance(name, str) or text[at : at + 1] != ":":
         raise ValueError("not a name and a colon")
@@ -93,54 +98,93 @@ def fold(name: str) -> str:
     return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
 
 
+def unwrapped(text: str, found: JsonObject, task: Task) -> JsonObject:
+    """Return the object that is another's only member, as in `{"evaluation": {...}}`.
+
+    It stands where the outer one does. Of several objects in one, none is the verdict.
+    """
+    while found.closed and len(found.members) == 1 and not names_of(task) & found.names:
+        (member,) = found.members.values()
+        if not isinstance(member.value, dict):
+            break
+        found = replace(read_object(text, member.start), start=found.start, end=found.end)
+    return found
+
+
+def ending(text: str, task: Task) -> JsonObject | None:
+    """Return the rating or the winner at the end of a text that opens as JSON but is none.
+
+    So it is where the rationale holds quotation marks as they are.
+    """
+    if not _OPENING.match(text.lstrip()):
+        return None
+    name = '"rating"' if task.mode == "single" else '"winner"'
+    at = text.rfind(name)
+    if task.mode == "aspects" or at < 0 or text[:at].rstrip()[-1] != ",":
+        return None
+    found = read_object(text, at - 1)
+    return found if found.closed and not text[found.end :].strip() else None
+
+
 def json_verdict(text: str, found: JsonObject, task: Task) -> Found | None:
     """Return the verdict in an object, or None where it holds none or only a part."""
-    readings, rationale = _READERS[task.mode](text, found, task)
+    readings, members = _READERS[task.mode](text, found, task)
     if not readings or None in readings.values():
         return None
     whole = {name: reading for name, reading in readings.items() if reading is not None}
-    return Found(whole, found.start, found.end, rationale)
+    own = min(member.named for member in members)
+    return Found(whole, found.start, found.end, own, _rationales(text, found, task))
 
 
 def names_of(task: Task) -> frozenset[str]:
     """Return the members by which an object that was asked for is known, folded."""
     if task.mode == "aspects":
         return frozenset(map(fold, task.aspects))
-    return frozenset(("rationale", "rating" if task.mode == "single" else "winner"))
+    if task.mode == "pair":
+        return frozenset(("rationale", "winner"))
+    return frozenset(("rationale", "rating", "overall_rating", "final_rating"))
 
 
-Readings = dict[str, Reading | None]
+# A verdict's readings, and the members that they were read from.
+Readings = tuple[dict[str, Reading | None], list[Member]]
 
 
-def _single(text: str, found: JsonObject, task: Task) -> tuple[Readings, str | None]:
-    return {"single": _rating(text, found.members.get("rating"), task)}, _rationale(found)
+def _single(text: str, found: JsonObject, task: Task) -> Readings:
+    member = found.members.get("rating")
+    if "rating" not in found.names and found.closed:
+        others = [found.members[name] for name in _RATING_NAMES if name in found.members]
+        member = others[0] if len(others) == 1 else None
+    reading = _rating(text, member, task)
+    tops = [m.value for name, m in found.members.items() if name.startswith("max_")]
+    if reading is not None and any(top != task.scale[1] for top in tops):
+        reading = replace(reading, value=math.nan)
+    return {"single": reading}, [] if member is None else [member]
 
 
-def _pair(_: str, found: JsonObject, task: Task) -> tuple[Readings, str | None]:
+def _pair(_: str, found: JsonObject, task: Task) -> Readings:
     winner, strength = found.members.get("winner"), found.members.get("strength")
     if winner is None or not isinstance(winner.value, str):
-        return {}, None
+        return {}, []
     if strength is None and not found.closed:  # it was still to come
-        return {}, None
+        return {}, []
     words = winner.value
     if strength is not None and strength.value is not None:
         words = f"{words}, {strength.value}"
     # The member starts with a quotation mark.
-    return {"pair": winner_in(words, winner.start + 1)}, _rationale(found)
+    return {"pair": winner_in(words, winner.start + 1)}, [winner]
 
 
-def _aspects(text: str, found: JsonObject, task: Task) -> tuple[Readings, str | None]:
-    readings: Readings = {}
-    rationales = []
+def _aspects(text: str, found: JsonObject, task: Task) -> Readings:
+    readings: dict[str, Reading | None] = {}
+    members = []
     for name in task.aspects:
         member = found.members.get(fold(name))
-        if member is not None and isinstance(member.value, dict):
-            inner = read_object(text, member.start)
-            member = inner.members.get("rating")
-            if words := _rationale(inner):
-                rationales.append(f"{name}: {words}")
+        if member is not None:
+            members.append(member)
+            if isinstance(member.value, dict):
+                member = read_object(text, member.start).members.get("rating")
         readings[name] = _rating(text, member, task)
-    return readings, "\n".join(rationales) or _rationale(found)
+    return readings, members[-1:]
 
 
 _READERS = {"single": _single, "pair": _pair, "aspects": _aspects}
@@ -165,9 +209,16 @@ def _as_written(text: str, member: Member, task: Task) -> Reading | None:
     return rating_in(shown, task, member.start)
 
 
-def _rationale(found: JsonObject) -> str | None:
-    member = found.members.get("rationale")
-    return member.value if member is not None and isinstance(member.value, str) else None
+def _rationales(text: str, found: JsonObject, task: Task) -> str | None:
+    """Return the object's rationale, or those of the aspects, a line each."""
+    texts = []
+    for name in task.aspects:
+        member = found.members[fold(name)]
+        if isinstance(member.value, dict) and (words := member.value.get("rationale")):
+            texts.append(f"{name}: {words}")
+    words = found.members.get("rationale")
+    whole = words.value if words is not None and isinstance(words.value, str) else None
+    return "\n".join(texts) or whole
 
 
 def _skip(text: str, at: int) -> int:
