@@ -84,3 +84,29 @@ def reparse_command(
         f"{done.read:,} replies read, {done.changed:,} verdicts changed: {done.now_readable:,} can "
         f"be read now, {done.now_unreadable:,} can no longer"
     )
+
+
+def ask_again_command(
+    journal: Journal,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only replies with this reason, such as judge_truncated; repeat it for several. "
+            "All that could not be read if not given."
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Limit of the new replies' tokens; as it was if not given.")
+    ] = None,
+) -> None:
+    """Let questions wait again whose replies could not be read; the old replies are kept.
+
+    Example: margintool judge ask-again pairs.journal.sqlite --reason judge_truncated
+    --max-tokens 4096
+
+    Nothing is sent: `margintool judge run` does that, or the `score` command given again.
+    """
+    from margintool.judge.journal.ask_again import ask_again
+
+    number = ask_again(journal, reason or (), max_tokens=max_tokens)
+    typer.echo(f"{number:,} questions wait again; their old replies are kept in the journal")

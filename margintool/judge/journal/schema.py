@@ -8,22 +8,8 @@ SQLite tool: `sqlite3 pairs.journal.sqlite "SELECT reason, count(*) FROM replies
 APPLICATION_ID = 0x4D4A524E
 VERSION = 1
 
-TABLES = (
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE tasks (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE)",
-    # id: the order in which requests were planned.
-    """CREATE TABLE requests (
-        id INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE,
-        model TEXT NOT NULL,
-        task INTEGER NOT NULL REFERENCES tasks (id),
-        draw INTEGER NOT NULL,
-        fence TEXT NOT NULL,
-        body BLOB NOT NULL
-    )""",
-    # batch: the batch that was open for the request when its reply came, else null.
-    """CREATE TABLE replies (
-        request INTEGER PRIMARY KEY REFERENCES requests (id),
+# batch: the batch that was open for the request when its reply came, else null.
+_REPLY = """
         batch INTEGER REFERENCES batches (id),
         value REAL,
         read_from TEXT NOT NULL,
@@ -37,7 +23,24 @@ TABLES = (
         detail TEXT,
         rationale TEXT,
         raw BLOB NOT NULL
+    )"""
+
+TABLES = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE tasks (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE)",
+    # id: the order in which requests were planned.
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        model TEXT NOT NULL,
+        task INTEGER NOT NULL REFERENCES tasks (id),
+        draw INTEGER NOT NULL,
+        fence TEXT NOT NULL,
+        body BLOB NOT NULL
     )""",
+    f"CREATE TABLE replies (request INTEGER PRIMARY KEY REFERENCES requests (id), {_REPLY}",
+    # Replies that could not be read and were asked for again: paid for, so they are kept.
+    f"CREATE TABLE set_aside (request INTEGER NOT NULL REFERENCES requests (id), {_REPLY}",
     # The last error of a request that has no reply yet; attempts over all runs.
     """CREATE TABLE failures (
         request INTEGER PRIMARY KEY REFERENCES requests (id),

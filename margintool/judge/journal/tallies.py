@@ -12,7 +12,7 @@ class Tallies(BatchTables):
     """The part of a journal that counts."""
 
     def spent(self, *, by_batch: bool | None = None) -> dict[str, Usage]:
-        """Return what the stored replies used, by model.
+        """Return what the stored replies used, those set aside among them, by model.
 
         Args:
             by_batch: only replies that came through the Batch API, or only those that did not.
@@ -21,7 +21,8 @@ class Tallies(BatchTables):
         found = self.rows(
             "SELECT r.model, count(*), total(a.prompt_tokens), total(a.completion_tokens), "
             "total(a.prompt_tokens IS NULL OR a.completion_tokens IS NULL) "
-            "FROM replies AS a JOIN requests AS r ON r.id = a.request "
+            "FROM (SELECT * FROM replies UNION ALL SELECT * FROM set_aside) AS a "
+            "JOIN requests AS r ON r.id = a.request "
             f"{where[by_batch]} GROUP BY r.model ORDER BY r.model"
         )
         return {model: Usage(*map(int, sums)) for model, *sums in found}
