@@ -122,7 +122,7 @@ class Findings:
         if self._gaps:
             found += self._agreement().lines()
         if self._beside_given:
-            found.append(("own scores", self._with_input().two[0].line()))
+            found.append(("input", self._with_input().two[0].line()))
         for model, by in self._mixed.items():
             servers = ", ".join(f"{number:,} by {server}" for server, number in by.items())
             found.append(

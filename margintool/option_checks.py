@@ -43,8 +43,8 @@ def checked(options: ScoreOptions) -> ScoreOptions:
             raise InputError(f"{option_name(name)} must be >= {least}, got {value}")
     if not 0.5 < options.agreement < 1:
         raise InputError(f"--agreement must lie between 0.5 and 1, got {options.agreement}")
-    if not str(options.out):
-        raise InputError("--out is empty; name a file, such as pairs.parquet")
+    if not Path(options.out).name:
+        raise InputError(f"--out {options.out}: name a file, such as pairs.parquet")
     return options
 
 

@@ -46,7 +46,9 @@ def enquire(
     with open_questions(judging, batches, progress) as verdicts:
         outcome = send(judging.options, verdicts.journal, progress, wanted_only=True)
         if outcome.stopped is not None:
-            raise UnfinishedError(outcome.stopped, outcome.status)
+            left = verdicts.journal.count_waiting(wanted_only=True)
+            done = f"{outcome.answered:,} questions answered now, {left:,} left"
+            raise UnfinishedError(f"{outcome.stopped} ({done})", outcome.status)
         held = verdicts.journal.count_in_batches(wanted_only=True)
         if held:
             raise UnfinishedError(

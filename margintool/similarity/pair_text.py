@@ -87,6 +87,7 @@ def read_form(folder: Path) -> PairForm:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: is damaged ({error}). Fit the model again") from error
     lookup(f"{path}: form of input", form.reads, READS)
-    if form.characters is not None and not (isinstance(form.characters, int) and form.characters):
-        raise InputError(f"{path}: characters must be a whole number > 0, not {form.characters!r}")
+    size = form.characters
+    if size is not None and (type(size) is not int or size < 1):
+        raise InputError(f"{path}: characters must be a whole number > 0, not {size!r}")
     return form

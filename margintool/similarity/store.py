@@ -62,6 +62,8 @@ class EmbeddingStore:
             InputError: if another process writes it, or the folder cannot be written to.
         """
         with locked(self.folder, what="store of embeddings", instead="give another folder"):
+            for left_behind in self.folder.glob(".*.partial"):  # by a process that was killed
+                left_behind.unlink(missing_ok=True)
             self._read_parts()  # what another process has written since
             try:
                 yield

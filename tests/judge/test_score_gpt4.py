@@ -143,7 +143,7 @@ def test_agreement_with_the_inputs_own_scores_is_told(judged: Callable[..., Any]
     assert [row["given_score_chosen"] for row in pairs] == [2.0, 5.0]
     found = metadata(summary.out)["findings"]["input"]
     assert (found["pairs"], found["same_winner"]) == (2, 0.5)
-    assert any(label == "own scores" and "50.0%" in text for label, text in summary.findings)
+    assert any(label == "input" and "50.0%" in text for label, text in summary.findings)
 
 
 def test_an_unreadable_rating_of_the_input_does_not_matter(judged: Callable[..., Any]) -> None:

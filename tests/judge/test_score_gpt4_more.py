@@ -190,3 +190,10 @@ def test_margins_that_no_gamma_fits_name_what_was_rejected(judged: Callable[...,
         InputError, match=r"no gamma .* Rejected before that: identical_responses 1"
     ):
         judged(rows)
+
+
+def test_a_limit_of_tokens_below_one_request_is_refused_rather_than_waited_for(
+    judged: Callable[..., Any],
+) -> None:
+    with pytest.raises(InputError, match=r"--tpm 5: a single request may need [0-9,]+ tokens"):
+        judged([pair(1, GOOD, POOR)], tpm=5)

@@ -402,9 +402,10 @@ def test_an_output_that_a_glob_reads_is_refused(tmp_path: Path, write_jsonl: Run
         score(source="shp", input=pattern, out=tmp_path / "p.parquet", overwrite=True)
 
 
-def test_an_empty_output_name_is_refused(write_jsonl: Run) -> None:
-    with pytest.raises(InputError, match="--out is empty"):
-        score(source="shp", input=write_jsonl([shp_row(9, 2)]), out="")
+@pytest.mark.parametrize("out", ["", "."])
+def test_an_output_without_a_name_is_refused(write_jsonl: Run, out: str) -> None:
+    with pytest.raises(InputError, match="name a file, such as pairs"):
+        score(source="shp", input=write_jsonl([shp_row(9, 2)]), out=out)
 
 
 def test_out_and_rejects_by_two_paths_to_one_file(

@@ -78,7 +78,7 @@ def make_judging(
     options = checked_options(options)
     _check_models(tuple(options.judge_model))
     path = options.journal or journal
-    if path is None:
+    if path is None or not Path(path).name:
         raise InputError("name the journal, as pairs.journal.sqlite")
     wording = load_wording(
         options.mode,

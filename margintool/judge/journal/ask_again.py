@@ -62,7 +62,8 @@ def ask_again(
 
 def _raise_limits(db: Connection, these: str, chosen: tuple[str, ...], max_tokens: int) -> None:
     """Write the requests behind these replies anew, with another limit of tokens."""
-    requests = [number for (number,) in db.execute(f"SELECT request FROM replies WHERE {these}", chosen)]
+    sql = f"SELECT request FROM replies WHERE {these}"
+    requests = [number for (number,) in db.execute(sql, chosen)]
     for request in requests:
         (packed,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
         body = json.loads(unpack(packed))

@@ -15,8 +15,8 @@ from margintool.judge.running.wire import Call
 
 # The run's own words, and the probe's.
 OUT_OF_MONEY = (
-    "stopped before more than --max-cost {most:g} USD could be spent. Replies so far are kept; "
-    "give the command again to go on"
+    "the next request could cost more than is left of --max-cost {most:g} USD. Replies so far "
+    "are kept; raise it and give the command again to go on"
 )
 
 

@@ -29,6 +29,7 @@ from margintool.judge.running.records import RunOutcome, RunSettings, Why
 from margintool.judge.running.tally import Tally
 from margintool.judge.running.wire import Answer, Call, HaltedError, Watch, ask
 from margintool.progress import Progress, no_progress
+from mmpo_core.errors import InputError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -184,7 +185,13 @@ class _Run:
                 self._money_is_out()
                 raise HaltedError
         if self._settings.tpm is not None:
-            await self._limits.tokens(self._settings.count_tokens(request) + reply)
+            tokens = self._settings.count_tokens(request) + reply
+            if tokens > self._settings.tpm:
+                raise InputError(
+                    f"--tpm {self._settings.tpm}: a single request may need {tokens:,} tokens; "
+                    "raise it, or lower --max-tokens"
+                )
+            await self._limits.tokens(tokens)
 
     async def _before_try(self, call: Call) -> None:
         await self._limits.request()
