@@ -87,7 +87,7 @@ def test_tries_that_may_cost_are_told(tmp_path: Path, capsys: pytest.CaptureFixt
         print_outcome(run(journal, server.url), Counts())
     said = capsys.readouterr().out
     assert "3 tries without a readable reply" in said
-    assert "2 on how the server wants to be asked" in said
+    assert "after 2 on how the server takes them" in said
     assert "cost unknown" not in said
 
 
