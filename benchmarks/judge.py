@@ -8,7 +8,8 @@ its own, and only while requests are sent (questions are planned before, apart):
     sdk      the same with OpenAI's SDK, nothing kept
     score    `margintool score --source gpt4`: every reply parsed and on the disk
 
-Then where the CPU time of `score` goes, and peak memory of whole runs of `score` without latency.
+Then where the CPU time of `score` goes; and the peak memory of planning questions, of sending them
+without latency, and of scoring by the journal.
 Prints tables and JSON. Server and client share the machine, so that rates fall where others keep
 its cores busy: how many cores they took is told for each run, where the system tells it (Linux).
 """
@@ -129,14 +130,22 @@ def summary(runs: list[dict[str, Any]], ideal: float) -> dict[str, Any]:
 
 
 def memory(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure whole runs of `score` of growing size, without latency."""
+    """Measure the peaks of planning, sending and scoring, each in a process of its own."""
     found = []
     for requests in options.sizes:
         source, out = folder / f"{requests}.jsonl", folder / f"{requests}.parquet"
+        journal = out.with_suffix(".journal.sqlite")
         job("make", source, requests)
         with mock_server(0.0) as server:
-            run = job("score", source, out, server.url, options.concurrency)
-        found.append({"requests": requests, "peak_mb": run["peak_mb"], "stages": run["stages"]})
+            asked = (server.url, options.concurrency)
+            steps = {
+                "plan": job("plan", source, journal, server.url),
+                "send": job("send", journal, *asked),
+                "score": job("score", source, out, *asked),
+            }
+        seconds = sum(stage["seconds"] for stage in steps["score"].pop("stages").values())
+        steps["score"]["seconds"] = seconds
+        found.append({"requests": requests, **steps})
     return found
 
 
@@ -175,10 +184,12 @@ def show(results: dict[str, Any]) -> None:
     print("\nwhere the CPU time goes while requests are sent (sampled)")
     for name, share in list(rate["shares"].items())[:16]:
         print(f"{share:>7.1%}  {name}")
-    print(f"\n{'requests':<12}{'peak MB':>8}{'questions s':>13}{'judging s':>11}")
+    print("\npeak MB and seconds of each step in a process of its own, without latency")
+    steps = ("plan", "send", "score")
+    print(f"{'requests':<10}" + "".join(f"{name:>18}" for name in steps))
     for run in results["memory"]:
-        questions, judging = (run["stages"][name]["seconds"] for name in ("questions", "judging"))
-        print(f"{run['requests']:<12,}{run['peak_mb']:>8.0f}{questions:>13.1f}{judging:>11.1f}")
+        cells = (f"{run[name]['peak_mb']:>9.0f}{run[name]['seconds']:>9.1f}" for name in steps)
+        print(f"{run['requests']:<10,}" + "".join(cells))
     print("\n" + json.dumps(results))
 
 

@@ -81,6 +81,29 @@ def score(source: str, out: str, url: str, concurrency: str, profiled: str = "")
     return {"stages": stages.found, "shares": shares}
 
 
+def plan(source: str, journal: str, url: str) -> dict[str, Any]:
+    """Put the questions about an input into a journal; nothing is sent but the probe."""
+    from margintool.judge.enquire import open_questions
+    from margintool.judging import items_of, plan_of
+    from margintool.progress import no_progress
+    from margintool.score_options import AskOptions
+
+    planned = plan_of(AskOptions(input=source, journal=journal, judge_model=(MODEL,), base_url=url))
+    assert planned.judging is not None
+    started = time.perf_counter()
+    with open_questions(planned.judging, items_of(planned), no_progress):
+        return {"seconds": time.perf_counter() - started}
+
+
+def send(journal: str, url: str, concurrency: str) -> dict[str, Any]:
+    """Run `margintool judge run` on all that waits in a journal."""
+    from margintool.judge_runs import run_judge
+    from margintool.score_options import AskOptions
+
+    outcome, _ = run_judge(AskOptions(journal=journal, base_url=url, concurrency=int(concurrency)))
+    return {"seconds": outcome.seconds, "requests": outcome.answered}
+
+
 @contextmanager
 def nothing() -> Iterator[None]:
     yield
@@ -187,6 +210,8 @@ def look_up(journal: str) -> dict[str, Any]:
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "make": make,
     "score": score,
+    "plan": plan,
+    "send": send,
     "bare": bare,
     "sdk": sdk,
     "look_up": look_up,
