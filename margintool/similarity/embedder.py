@@ -58,7 +58,7 @@ class Embedder:
     def __init__(
         self, model: "SentenceTransformer", name: str, *, pooling: str, batch_tokens: int | None
     ) -> None:
-        self._model = model
+        self.model = model
         self.name = name
         self.pooling = pooling
         self._reader: Reader = make_reader(model, name, in_chunks=pooling == MEAN_OF_CHUNKS)
@@ -116,12 +116,12 @@ class Embedder:
         features = self._reader.features(chunks)
         try:
             with torch.inference_mode():
-                made = self._model(batch_to_device(features, self._model.device))
-                vectors = made["sentence_embedding"][:, : self._model.truncate_dim]
+                made = self.model(batch_to_device(features, self.model.device))
+                vectors = made["sentence_embedding"][:, : self.model.truncate_dim]
                 return np.asarray(vectors.float().cpu().numpy(), np.float32)
         except torch.OutOfMemoryError as error:
             raise InputError(
-                f"{self.name}: out of memory on {self._model.device} with {self._budget:,} tokens "
+                f"{self.name}: out of memory on {self.model.device} with {self._budget:,} tokens "
                 "a batch. Give fewer with batch_tokens, or --dtype float16"
             ) from error
 

@@ -27,7 +27,7 @@ def fingerprint(model: "BaseModel", **settings: object) -> str:
     digest = xxhash.xxh3_128()
     about = {
         "modules": [[type(module).__name__, _config(module)] for module in model],
-        "transformer": _without_about(getattr(model.config, "to_dict", dict)()),
+        "transformer": _without_about(getattr(model.config, "to_diff_dict", dict)()),
         "prompt": default_prompt(model),
         "limit": str(model.max_seq_length),
         "dtype": str(model.dtype),

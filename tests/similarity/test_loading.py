@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from margintool.similarity import locate as locate_module
 from margintool.similarity.cross_encoder import load_cross_encoder
 from margintool.similarity.embedder import Embedder, load_embedder
+from margintool.similarity.locate import SENTENCE, locate
+from margintool.similarity.tokens import make_reader
 from mmpo_core.errors import InputError
 from tests.similarity.small_models import save_cross_encoder, save_embedder, save_plain
 
@@ -33,6 +36,43 @@ def test_a_file(tmp_path: Path) -> None:
 
 def test_an_unknown_hub_id_without_the_hub() -> None:
     refused("nobody/no-such-model-at-all", "nobody/no-such-model-at-all.*(hub|reached)")
+
+
+@pytest.mark.parametrize("name", ["short-name", "sentence-transformers/short-name"])
+def test_a_hub_id_is_looked_at_before_it_is_loaded(
+    small_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With a hub that has the files of the small model, less one of them at the end."""
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    gone: set[str] = set()
+
+    def download(hub_id: str, file: str, **options: Any) -> str:
+        assert hub_id == "sentence-transformers/short-name"
+        assert options == {"revision": "v2", "local_files_only": False}
+        if file in gone:
+            raise EntryNotFoundError(file)
+        return str(small_path / file)
+
+    monkeypatch.setattr(locate_module, "check_model", lambda *_: False)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    expected = ("sentence-transformers/short-name", False)
+    assert locate(name, "v2", SENTENCE) == expected
+    gone.add("modules.json")
+    with pytest.raises(InputError, match="plain transformers model"):
+        locate(name, "v2", SENTENCE)
+
+
+def test_a_model_that_reads_texts_in_a_way_of_its_own(small_path: Path) -> None:
+    """Its tokens are not those of its tokenizer: its limit cannot be known, so it is refused."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(small_path), device="cpu")
+    plain = model.preprocess
+    model.preprocess = lambda texts, **more: plain([f"the {text}" for text in texts], **more)
+    with pytest.raises(InputError, match="own: the tokens of a text cannot be told apart"):
+        make_reader(model, "own", in_chunks=True)
 
 
 def test_a_plain_transformers_model_gets_no_mean_pooling(tmp_path: Path) -> None:
