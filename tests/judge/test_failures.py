@@ -1,12 +1,13 @@
 """What a failed request means for its run: its own fault, the server's, or everyone's."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from margintool.judge.item import Dialect, Request
+from margintool.judge.item import Dialect, Reply, Request
 from margintool.judge.journal.journal import Journal
 from margintool.judge.running.client import served_by
 from tests.judge.journal_rows import SINGLE, key
@@ -66,7 +67,18 @@ def test_what_one_request_is_refused_for_is_its_own(
         assert errors(journal, 20)[which] == f"HTTP {status}: {status}: your input was flagged"
 
 
-def test_many_refusals_after_a_reply_stop_nothing(tmp_path: Path) -> None:
+def test_many_refusals_after_a_reply_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor while the reply is still on its way to a slow disk."""
+    store = Journal.store
+
+    def slowly(self: Journal, replies: Sequence[Reply]) -> int:
+        time.sleep(0.3)
+        return store(self, replies)
+
+    monkeypatch.setattr(Journal, "store", slowly)
+
     def script(one: Try) -> Answer:
         return good() if _number(one) in (0, 59) else MODERATED
 

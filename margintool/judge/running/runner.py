@@ -64,12 +64,8 @@ def run_requests(
     settings.check_prices(models)
     progress.start("judging", journal.count_waiting(wanted_only=wanted_only))
     server = served_by(settings.base_url)
-    failures = Failures(
-        server,
-        settings.key.hide,
-        settings.concurrency,
-        {model: journal.dialect(server, model) for model in models},
-    )
+    dialects = {model: journal.dialect(server, model) for model in models}
+    failures = Failures(server, settings.key.hide, settings.concurrency, dialects)
     waiting = JournalThread(journal, wanted_only=wanted_only)
     tally = Tally(settings.prices, progress, journal.aside)
     budget = budget_of(settings, journal.aside)
@@ -201,6 +197,8 @@ class _Run:
             raise HaltedError
 
     async def _keep_reply(self, request: Request, answer: Answer) -> None:
+        # Before the disk is waited for: others are under way, and may fail meanwhile.
+        self._failures.answered(request.model)
         reply = make_reply(
             request,
             answer.payload,
@@ -211,7 +209,6 @@ class _Run:
         )
         await self._journal.keep(reply)
         self._tally.answered(request.model, reply)
-        self._failures.answered(request.model)
 
     async def _keep_failure(self, request: Request, failed: Failed) -> None:
         message = self._failures.final(request, failed)
