@@ -12,7 +12,7 @@ from margintool.judge.journal.records import Aside, Usage
 from margintool.judge.options import JudgeOptions
 from mmpo_core.errors import InputError
 from tests.judge.journal_rows import request
-from tests.judge.run_helpers import MODEL, questions, run
+from tests.judge.run_helpers import CENT, MODEL, questions, run
 from tests.judge.scripted_server import Answer, Try, completion, good, scripted, text
 
 # USD 0.0001 a token.
@@ -97,3 +97,10 @@ def test_a_limit_is_refused_for_every_judge_that_has_no_price() -> None:
     )
     with pytest.raises(InputError, match="--max-cost: no price for model mine"):
         run_settings(options)
+
+
+def test_max_cost_without_a_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with scripted(lambda _: good()) as server, questions(tmp_path / "j", 2) as journal:
+        with pytest.raises(InputError, match="--max-cost: no price for model gpt-4o"):
+            run(journal, server.url, max_cost=5.0, prices=Prices({"another": CENT}))
+        assert server.tries == []

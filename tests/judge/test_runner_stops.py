@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from margintool.judge.cost.prices import Prices
 from margintool.judge.journal.journal import Journal
-from mmpo_core.errors import InputError
-from tests.judge.run_helpers import CENT, errors, questions, run, values
+from tests.judge.run_helpers import errors, questions, run, values
 from tests.judge.scripted_server import (
     Answer,
     Server,
@@ -175,13 +173,6 @@ def test_a_retry_that_could_exceed_max_cost_is_not_made(tmp_path: Path) -> None:
         outcome = run(journal, server.url, max_cost=20.0, retries=5)
         assert outcome.why == "max_cost"
         assert len(server.tries) == 1
-
-
-def test_max_cost_without_a_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
-    with scripted(lambda _: good()) as server, questions(tmp_path / "j", 2) as journal:
-        with pytest.raises(InputError, match="--max-cost: no price for model gpt-4o"):
-            run(journal, server.url, max_cost=5.0, prices=Prices({"another": CENT}))
-        assert server.tries == []
 
 
 CHILD = """
