@@ -103,7 +103,8 @@ def test_failures_are_one_message(
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 import margintool.pipeline as pipeline
 from margintool.cli import main
 write = pipeline.PairWriter.write

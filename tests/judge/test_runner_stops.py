@@ -176,7 +176,8 @@ def test_a_retry_that_could_exceed_max_cost_is_not_made(tmp_path: Path) -> None:
 
 
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from pathlib import Path
 from margintool.judge.journal.journal import Journal
 from margintool.judge.running import halt
