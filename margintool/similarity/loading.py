@@ -9,7 +9,7 @@ from mmpo_core.hub import loading
 DTYPES: dict[str, str] = {name: name for name in ("float32", "float16", "bfloat16")}
 
 # Tokens of a batch, padding included. A CPU is busy with few, and large batches leave its caches.
-_CPU_TOKENS, _GPU_TOKENS = 2048, 65_536
+_CPU_TOKENS, _GPU_TOKENS = 1024, 65_536
 
 
 def batch_budget(batch_tokens: int | None, device: str) -> int:
