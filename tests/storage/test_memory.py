@@ -84,10 +84,12 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
 def test_peak_memory_hardly_grows_with_the_file(suffix: str, tmp_path: Path) -> None:
-    """35 MB and 140 MB of text: were the file held, the peak would grow by 105 MB."""
+    """35 MB and 280 MB of text: were the file held, the peak would grow by 245 MB. What is read
+    ahead and the allocator's own stock were measured at 30 to 70 MB, more on a busy machine.
+    """
     small = _peak(_write(tmp_path / f"s{suffix}", 20_000), 20_000)
-    large = _peak(_write(tmp_path / f"l{suffix}", 80_000), 80_000)
-    assert large < small + 60  # what is read ahead may fill up
+    large = _peak(_write(tmp_path / f"l{suffix}", 160_000), 160_000)
+    assert large < small + 125
     assert large < 450
 
 
