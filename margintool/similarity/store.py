@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from margintool.locking import locked
 from margintool.similarity.digest_index import ABSENT, DigestIndex, Digests, Ints, first_of_each
 from margintool.similarity.distances import Vectors
 from margintool.similarity.parts import SUFFIX, Mask, Rows, joined, read_part, write_part
 from mmpo_core.errors import InputError
+from mmpo_core.locking import locked
 
 # A part is written when this much is waiting, or after this time: what a killed process loses.
 PART_BYTES = 32 << 20

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from margintool import locking
 from margintool.judge.journal.lock import journal_lock
+from mmpo_core import locking
 from mmpo_core.errors import InputError
 
 HOLDING = """

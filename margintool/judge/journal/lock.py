@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from margintool.judge.journal.file import real
-from margintool.locking import locked
+from mmpo_core.locking import locked
 
 
 @contextmanager

@@ -15,19 +15,20 @@ from mmpo_core.errors import InputError
 
 
 @contextmanager
-def locked(target: Path, *, what: str, instead: str) -> Iterator[None]:
-    """Hold the lock of `target`, or raise at once where another process holds it.
+def locked(target: Path, *, what: str, instead: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock of `target`, or raise where another process holds it.
 
     Args:
         target: the file or folder that is written; the lock file lies beside it.
         what: what it is, in words, such as `journal`.
         instead: what to do where it cannot be used, such as `name one with --journal`.
+        patience: seconds to wait for the lock; 0 raises at once.
 
     Raises:
         InputError: if the lock is held, naming its holder; if the folder cannot be written to or
             its file system has no locks.
     """
-    lock = FileLock(_beside(target, "lock"), timeout=0)
+    lock = FileLock(_beside(target, "lock"), timeout=patience)
     holder = _beside(target, "lock.pid")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
