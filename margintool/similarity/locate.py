@@ -6,6 +6,7 @@ embedder.py, cross_encoder.py and fitting.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,41 @@ def locate(name: str, revision: str | None, kind: str) -> tuple[str, bool]:
         InputError: if there is no such model, it is of another kind, or its weights are pickle
             files.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        _check_kind(name, _folder_json(folder), kind)
-        _check_folder_weights(name, folder)
-        return str(folder), True
-    if folder.exists():
-        raise InputError(f"{name}: is a file. Give the folder of a model, or a hub id")
-    if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
-        raise InputError(f"{name}: no such folder")
-    hub_id = name if "/" in name else f"{_OWNERS[kind]}/{name}"
-    local = check_model(hub_id, revision)
-    _check_kind(hub_id, _hub_json(hub_id, revision, local), kind)
-    return hub_id, local
+    found = _find(name, revision, kind)
+    _check_kind(found, kind)
+    _check_weights(found)
+    return found.located, found.local
+
+
+def locate_base(name: str, kind: str) -> tuple[str, bool, str | None]:
+    """Return a model to start fitting from as `locate` does, and what it is.
+
+    Args:
+        name: as for `locate`.
+        kind: what is to be fitted, SENTENCE or CROSS. A plain transformers model will do, and for
+            CROSS a SENTENCE one as well: it gets a new head.
+
+    Returns:
+        Folder or hub id, whether only local files are to be read, and SENTENCE, CROSS, or None
+        for a plain transformers model.
+
+    Raises:
+        InputError: if there is no such model, it is of another kind, or its weights are pickle
+            files.
+    """
+    found = _find(name, None, kind)
+    what = _kind(found.read)
+    if what == CROSS and kind == SENTENCE:
+        raise InputError(
+            f"{found.shown}: is {_ABOUT[CROSS]}. Add --cross-encoder to fit it, or take a model of "
+            "sentence embeddings"
+        )
+    if what not in (SENTENCE, CROSS):
+        if what is not None or found.read("config.json") is None:
+            _check_kind(found, kind)
+        what = None
+    _check_weights(found)
+    return found.located, found.local, what
 
 
 class _Json:
@@ -61,6 +84,36 @@ class _Json:
             return json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error})") from error
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A model before it is loaded.
+
+    Args:
+        shown: what to call it in messages.
+        located: folder or hub id.
+        local: whether only local files are to be read.
+        read: its JSON files.
+    """
+
+    shown: str
+    located: str
+    local: bool
+    read: _Json
+
+
+def _find(name: str, revision: str | None, kind: str) -> _Found:
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _Found(name, str(folder), True, _folder_json(folder))
+    if folder.exists():
+        raise InputError(f"{name}: is a file. Give the folder of a model, or a hub id")
+    if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
+        raise InputError(f"{name}: no such folder")
+    hub_id = name if "/" in name else f"{_OWNERS[kind]}/{name}"
+    local = check_model(hub_id, revision)
+    return _Found(hub_id, hub_id, local, _hub_json(hub_id, revision, local))
 
 
 def _folder_json(folder: Path) -> _Json:
@@ -80,15 +133,15 @@ def _hub_json(hub_id: str, revision: str | None, local: bool) -> _Json:
     return _Json(find)
 
 
-def _check_kind(name: str, read: _Json, kind: str) -> None:
-    found = _kind(read)
+def _check_kind(model: _Found, kind: str) -> None:
+    name, found = model.shown, _kind(model.read)
     if found == kind:
         return
     if found in _ABOUT:
         raise InputError(f"{name}: is {_ABOUT[found]}, not {_ABOUT[kind]}")
     if found is not None:
         raise InputError(f"{name}: is a {found} model, not {_ABOUT[kind]}")
-    if read("config.json") is None:
+    if model.read("config.json") is None:
         raise InputError(
             f"{name}: no model there (neither modules.json nor config.json). Give the folder that "
             "SentenceTransformer.save or `margintool similarity fit --out` wrote"
@@ -111,10 +164,15 @@ def _kind(read: _Json) -> str | None:
     return CROSS if architectures[0].endswith("ForSequenceClassification") else None
 
 
-def _check_folder_weights(name: str, folder: Path) -> None:
-    """Refuse pickle files, as mmpo_core.hub does; here weights may lie in folders of modules."""
-    if next(folder.rglob("*.safetensors"), None) is None:
+def _check_weights(model: _Found) -> None:
+    """Refuse pickle files in a folder, as mmpo_core.hub does on the hub.
+
+    Here weights may lie in folders of modules.
+    """
+    folder = Path(model.located)
+    if folder.is_dir() and next(folder.rglob("*.safetensors"), None) is None:
         raise InputError(
-            f"{name}: no weights (*.safetensors) there. Pickle files (*.bin, *.pt) can run code "
-            "when loaded: convert them once where you trust them, with SentenceTransformer.save"
+            f"{model.shown}: no weights (*.safetensors) there. Pickle files (*.bin, *.pt) can run "
+            "code when loaded: convert them once where you trust them, with "
+            "SentenceTransformer.save"
         )
