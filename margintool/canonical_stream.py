@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from margintool.both_orders import first_of_each, merged_orders
 from margintool.canonical import REFERENCE, CanonicalBatch
+from margintool.findings import Findings
 from margintool.layouts import Layout, apply_map, require, wanted_columns
 from margintool.plan import Plan
 from margintool.progress import Progress
@@ -37,7 +38,7 @@ def canonical_pairs(
         with Spill(folder, "responses") as spill:
             yield from paired_responses(plan, found, spill, rejects)
     elif plan.layout.both_orders and plan.source.needs_scores:
-        assert plan.findings is not None
+        assert isinstance(plan.findings, Findings)
         with Spill(folder, "verdicts") as spill:
             yield from merged_orders(
                 found,

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from margintool.given import given
 from margintool.input_options import InputOptions
 from margintool.judge.batch.files import MAX_BYTES, MAX_REQUESTS
-from margintool.judge.options import ASKED, ServerOptions, given
+from margintool.judge.options import ASKED, ServerOptions
 from margintool.score_options import AskOptions, PairingOptions
 from mmpo_core.errors import InputError
 

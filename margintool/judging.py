@@ -1,6 +1,6 @@
 """Asking judges about an input: the items of a plan, and the step of `score` before its first pass.
 
-Read by pipeline.py and margintool/cli/judge.py. The judge itself is in margintool/judge/.
+Read by preparing.py and judge_runs.py. The judge itself is in margintool/judge/.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from margintool.canonical import CanonicalBatch
 from margintool.canonical_stream import canonical_input, canonical_pairs
+from margintool.findings import Findings
 from margintool.judge.item import Item
 from margintool.plan import Plan, make_plan
 from margintool.progress import Progress, no_progress
@@ -34,19 +35,17 @@ ANSWERS: dict[str, tuple[tuple[str, ...], ...]] = {
 def judged(plan: Plan, progress: Progress) -> Iterator[Plan]:
     """Yield the plan with all verdicts at hand; those that the journal lacks are asked for now.
 
-    A plan without a judge is yielded as it is. The journal stays locked until the end.
+    The journal stays locked until the end.
 
     Raises:
         InputError: if another process uses the journal, or a judge cannot be asked.
         UnfinishedError: if asking stopped before its end; the journal holds what was answered.
     """
-    if plan.judging is None:
-        yield plan
-        return
+    assert plan.judging is not None
+    assert isinstance(plan.findings, Findings)
     from margintool.judge.enquire import enquire
 
     with enquire(plan.judging, items_of(plan), progress) as (verdicts, outcome):
-        assert plan.findings is not None
         plan.findings.note_run(outcome)
         plan.findings.note_replies(verdicts.journal.answered_by(), verdicts.journal.pattern)
         yield replace(plan, settings=replace(plan.settings, verdicts=verdicts))

@@ -1,6 +1,6 @@
 """READ THIS FIRST. From raw feedback to a pair file: what `margintool score` does.
 
-    [ask judges what the journal does not hold yet]   only sources that are judged: judging.py
+    [ask judges, or embed answers]                    what a source looks up: preparing.py
     read -> layout -> source -> orient -> spill       first pass, batch by batch of the input
     select, fit the normaliser, solve gamma           on numbers only
     spill -> margin, p_chosen -> pair file            second pass, no second parse
@@ -18,8 +18,8 @@ import pyarrow as pa
 from margintool.canonical_stream import canonical_pairs
 from margintool.first_pass import first_pass
 from margintool.fitting import Fitted, fit_margins
-from margintool.judging import judged
 from margintool.plan import Plan, make_plan
+from margintool.preparing import prepared
 from margintool.progress import Progress, no_progress
 from margintool.rejects import Rejects
 from margintool.score_options import ScoreOptions
@@ -51,7 +51,7 @@ def run_score(options: ScoreOptions, progress: Progress = no_progress) -> ScoreS
             then as it was before; rejects are written if there are any.
     """
     with (
-        judged(make_plan(options), progress) as plan,
+        prepared(make_plan(options), progress) as plan,
         workspace(plan.out) as folder,
         Rejects(folder) as rejects,
         Spill(folder) as spill,

@@ -1,13 +1,14 @@
 """From options to a checked plan: every mistake that can be seen before reading is seen here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from margintool.findings import Findings
-from margintool.judge.options import given_to_judge
+from margintool.given import given
+from margintool.judge.options import JudgeOptions
 from margintool.layouts import LAYOUTS, Layout, apply_map, detect, found_as, require
 from margintool.option_checks import (
     check_journal,
@@ -18,12 +19,15 @@ from margintool.option_checks import (
     rejects_path,
 )
 from margintool.score_options import PairingRule, ScoreOptions
+from margintool.similarity.findings import SimilarityFindings
+from margintool.similarity.options import SimilarityOptions
 from margintool.sources import ANY_LAYOUT, SOURCES, Settings, Source
 from margintool.storage import RawInput, open_input
 from mmpo_core.errors import InputError, lookup, nearest
 
 if TYPE_CHECKING:
     from margintool.judge.asking.judging import Judging
+    from margintool.similarity.planning import Embedding
 
 # A rating scale that nobody named: ratings may be any number from 0, so that the -1 with which
 # judges mark a failure is not taken for a rating.
@@ -44,7 +48,8 @@ class Plan:
     rejects: Path
     max_pairs_per_prompt: int
     judging: "Judging | None" = None
-    findings: Findings | None = None
+    embedding: "Embedding | None" = None
+    findings: Findings | SimilarityFindings | None = None
 
     @property
     def pairing(self) -> PairingRule:
@@ -80,7 +85,9 @@ def make_plan(options: ScoreOptions, *, writes: bool = True) -> Plan:
     """
     options = checked(options)
     source = lookup("source", options.source, SOURCES)
+    _check_own_options(options, source)
     judging = _judging(options, source)
+    embedding = _embedding(options, source)
     margin = _margin(options, source)
     journal = None if judging is None else judging.journal
     if writes:
@@ -112,30 +119,39 @@ def make_plan(options: ScoreOptions, *, writes: bool = True) -> Plan:
         rejects=rejects_path(options),
         max_pairs_per_prompt=source.max_pairs_per_prompt if cap is None else cap,
         judging=judging,
-        findings=_findings(judging, layout),
+        embedding=embedding,
+        findings=_findings(judging, embedding, layout),
     )
 
 
 def _margin(options: ScoreOptions, source: Source) -> str:
     """Return the estimator's name."""
-    if not source.judged:
+    if source.margin_option == "margin":
         margin = options.margin or next(iter(source.margins))
         lookup(f"margin of source {source.name}", margin, source.margins)
         return margin
-    if options.margin not in (None, options.mode):
-        raise InputError(f"--margin {options.margin}: for source {source.name}, --mode says it")
-    return options.mode
+    named: str = getattr(options, source.margin_option)
+    if options.margin not in (None, named):
+        raise InputError(
+            f"--margin {options.margin}: for source {source.name}, --{source.margin_option} says it"
+        )
+    return named
+
+
+def _check_own_options(options: ScoreOptions, source: Source) -> None:
+    """Refuse options that only other sources read."""
+    for other in SOURCES.values():
+        if other.options is None or other.options is source.options:
+            continue
+        if wrong := given(options, [field.name for field in fields(other.options)]):
+            raise InputError(
+                f"{', '.join(wrong)}: no meaning for source {source.name}, only for {other.name}"
+            )
 
 
 def _judging(options: ScoreOptions, source: Source) -> "Judging | None":
     """Return what judges are asked, if the source asks any."""
-    if not source.judged:
-        if wrong := given_to_judge(options):
-            judged = ", ".join(name for name, other in SOURCES.items() if other.judged)
-            raise InputError(
-                f"{', '.join(wrong)}: no meaning for source {source.name}, which asks no judge. "
-                f"Sources that do: {judged}"
-            )
+    if source.options is not JudgeOptions:
         return None
     from margintool.judge.asking.judging import make_judging
 
@@ -153,10 +169,24 @@ def _judging(options: ScoreOptions, source: Source) -> "Judging | None":
     )
 
 
-def _findings(judging: "Judging | None", layout: Layout) -> Findings | None:
-    """Return where verdicts are counted, for judges asked now or in the input."""
+def _embedding(options: ScoreOptions, source: Source) -> "Embedding | None":
+    """Return how answers are compared, if the source compares them."""
+    if source.options is not SimilarityOptions:
+        return None
+    from margintool.similarity.planning import make_embedding
+
+    out = Path(options.out)
+    return make_embedding(options, out.with_name(f"{out.name.removesuffix('.parquet')}.embeddings"))
+
+
+def _findings(
+    judging: "Judging | None", embedding: "Embedding | None", layout: Layout
+) -> Findings | SimilarityFindings | None:
+    """Return where findings are counted: of judges, asked now or in the input, or of distances."""
     if judging is not None:
         return Findings(judging.models, logprobs=judging.options.logprobs)
+    if embedding is not None:
+        return SimilarityFindings(embedding.options)
     return Findings() if layout.both_orders else None
 
 
@@ -184,8 +214,20 @@ def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
 
 def _layout(options: ScoreOptions, source: Source, columns: pa.Schema) -> Layout:
     if options.layout is None:
-        return detect(columns, source.name, needs_scores=source.needs_scores, others=ANY_LAYOUT)
-    layout: Layout = lookup("layout", options.layout, LAYOUTS)
+        layout = detect(columns, source.name, needs_scores=source.needs_scores, others=ANY_LAYOUT)
+    else:
+        layout = _named_layout(options.layout, source, columns)
+    if source.needs_preference and (layout.kind != "pairs" or layout.both_orders):
+        raise InputError(
+            f"source {source.name} needs pairs of which one answer is preferred; layout "
+            f"{layout.name} has none before its scores are read. Score it first, with --source "
+            f"{layout.sources[0] if layout.sources else 'gpt4'}, and give that pair file as --input"
+        )
+    return layout
+
+
+def _named_layout(name: str, source: Source, columns: pa.Schema) -> Layout:
+    layout: Layout = lookup("layout", name, LAYOUTS)
     if source.needs_scores and source.name not in layout.sources:
         fitting = [name for name, other in LAYOUTS.items() if source.name in other.sources]
         raise InputError(
@@ -207,7 +249,7 @@ def _settings(
     if source.rate is None:
         if options.aspects or options.scale:
             raise InputError(f"--aspects and --scale have no meaning for source {source.name}")
-        return Settings(margin)
+        return Settings(margin, source.bounds.get(margin))
     if judging is not None:
         return Settings(margin, judging.scale)
     if margin != "mean":

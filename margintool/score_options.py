@@ -1,7 +1,7 @@
 """The options of `score`: every name, default and help text, once. The CLI is built from it.
 
-Three groups: what is read (input_options.py), what becomes of it (below), and what a judge is
-asked (judge/options.py), which only `--source gpt4` reads.
+What is read (input_options.py), what becomes of it (below), and what only one source reads: what
+a judge is asked (judge/options.py), and how answers are compared (similarity/options.py).
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Literal
 
 from margintool.input_options import Input, InputOptions
 from margintool.judge.options import JudgeOptions
+from margintool.similarity.options import SimilarityOptions
 
 PairingRule = Literal["best-random", "best-worst", "all", "adjacent"]
 
@@ -44,10 +45,11 @@ class MarginOptions:
     """How margins are estimated, which pairs are kept, and where they go.
 
     Args:
-        source: Where the margin comes from: shp (votes), ratings, or gpt4 (an LLM judge).
+        source: Where the margin comes from: shp (votes), ratings, gpt4 (an LLM judge), or
+            similarity (how unlike the answers of a given preference are).
         out: The pair file to write (Parquet).
         margin: Estimator. shp: log-ratio, diff, posterior. ratings: overall, mean (of aspects).
-            The first is the default. gpt4: --mode says it.
+            The first is the default. gpt4: --mode says it; similarity: --metric.
         normalize: How margin_raw becomes margin: none, range, rms, quantile or log1p.
         gamma: Slope of p = sigma(gamma * margin); auto solves it for --agreement.
         agreement: The mean target that gamma auto aims at: how often a fresh rater would agree.
@@ -88,5 +90,5 @@ class AskOptions(JudgeOptions, PairingOptions, InputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(JudgeOptions, MarginOptions, PairingOptions, InputOptions):
-    """What to read, how to estimate margins, what to ask a judge, and where to write."""
+class ScoreOptions(JudgeOptions, SimilarityOptions, MarginOptions, PairingOptions, InputOptions):
+    """What to read, how to estimate margins, what to ask of whom, and where to write."""

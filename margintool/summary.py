@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from margintool.findings import Findings
 from margintool.first_pass import FirstPass
 from margintool.fitting import Fitted
 from margintool.judge.options import ASKED, JudgeOptions
 from margintool.plan import Plan
 from margintool.select import KEPT, VERDICTS, Verdicts
+from margintool.similarity.options import COMPARED, SimilarityOptions
 from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.schema import SCHEMA_VERSION
 
@@ -109,6 +111,7 @@ def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
     """Return what the pair file says about how it was made. Nothing in it depends on the time."""
     from margintool import __version__
 
+    likeness = plan.settings.likeness
     return {
         "schema_version": SCHEMA_VERSION,
         "tool_version": __version__,
@@ -120,6 +123,7 @@ def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
         "input": {"description": plan.input.description, "fingerprint": plan.input.fingerprint()},
         "counts": asdict(counts),
         **({} if plan.judging is None else {"judging": plan.judging.about()}),
+        **({} if likeness is None else {"similarity": likeness.about()}),
         **({} if plan.findings is None else {"findings": plan.findings.as_dict()}),
         **fitted.as_dict(),
     }
@@ -127,13 +131,20 @@ def metadata(plan: Plan, counts: Counts, fitted: Fitted) -> dict[str, Any]:
 
 # Where the file goes is no part of what it holds: the same pairs, the same bytes.
 NOT_ABOUT_PAIRS = ("out", "overwrite", "rejects")
+# Of the options that one source reads, what the pairs depend on.
+ABOUT_PAIRS: dict[type, tuple[str, ...]] = {
+    JudgeOptions: ASKED,
+    SimilarityOptions: COMPARED,
+}
 
 
 def _options(plan: Plan) -> dict[str, Any]:
-    """Return the options, but for where files go and, of a judge's, all but what is asked."""
-    left_out = {*NOT_ABOUT_PAIRS, *(field.name for field in fields(JudgeOptions))}
-    if plan.judging is not None:
-        left_out -= set(ASKED)
+    """Return the options that the pairs depend on: of those of one source, only this source's."""
+    left_out = {*NOT_ABOUT_PAIRS}
+    for kind, about in ABOUT_PAIRS.items():
+        left_out |= {field.name for field in fields(kind)}
+        if kind is plan.source.options:
+            left_out -= set(about)
     kept = {k: v for k, v in asdict(plan.options).items() if k not in left_out}
     if plan.layout.kind == "responses":
         kept["pairing"] = plan.pairing
@@ -149,7 +160,7 @@ def nothing_left(plan: Plan, counts: Counts) -> InputError | UnfinishedError:
         f"{plan.input.description}: no usable pair in {counts.read} rows ({_reasons(counts)}), "
         f"read with layout {plan.layout.name}. Each is listed with its reason in {plan.rejects}"
     )
-    run = None if plan.findings is None else plan.findings.run
+    run = plan.findings.run if isinstance(plan.findings, Findings) else None
     if run is not None and run.unfinished is not None:
         return UnfinishedError(f"{words}. {run.unfinished}", run.status)
     return InputError(words)

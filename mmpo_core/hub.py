@@ -18,20 +18,23 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 
 
-def check_model(name: str, revision: str | None, *, weights: bool = True) -> bool:
+def check_model(
+    name: str, revision: str | None, *, weights: bool = True, instead: str = ""
+) -> bool:
     """Check a hub id or local folder; return whether only local files are to be read.
 
     Args:
         name: hub id or path of a folder.
         revision: branch, tag or commit on the hub.
         weights: check that there are safetensors weights (a tokenizer needs none).
+        instead: what else to do where the hub cannot be reached, as the end of a sentence.
 
     Raises:
         InputError: if there is no such model, it is gated, the hub cannot be reached and the
             model is not in the local cache, or its weights are not safetensors.
     """
     folder = Path(name)
-    files = _folder_files(folder) if folder.is_dir() else _hub_files(name, revision)
+    files = _folder_files(folder) if folder.is_dir() else _hub_files(name, revision, instead)
     if weights and files is not None:
         _check_weights(name, files)
     return files is None or folder.is_dir()
@@ -64,7 +67,7 @@ def _check_weights(name: str, files: list[str]) -> None:
     raise InputError(f"{name}: no weights (*.safetensors) there")
 
 
-def _hub_files(hub_id: str, revision: str | None) -> list[str] | None:
+def _hub_files(hub_id: str, revision: str | None, instead: str) -> list[str] | None:
     """Ask the hub for a model's files; None if it cannot be reached but the model is cached."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import (
@@ -102,7 +105,7 @@ def _hub_files(hub_id: str, revision: str | None) -> list[str] | None:
         raise InputError(
             f"{hub_id}: the hub ({api.endpoint}) cannot be reached and the model is not in the "
             f"local cache ({_first_line(str(error)) or type(error).__name__}). Give the path of a "
-            "folder that holds the model, or use `tiny`, which needs no download"
+            f"folder that holds the model{instead}"
         ) from error
     return [file.rfilename for file in info.siblings or []]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TINY = "tiny"
+_OR_TINY = ", or use `tiny`, which needs no download"
 
 # Short name -> hub id. The -sft models of gemma and llama are the paper's own starting points
 # (recipes of kykim0/margin-matching-pref-opt).
@@ -110,7 +111,7 @@ def load_tokenizer(
         from mmpo_core.tiny import make_tiny_tokenizer
 
         return make_tiny_tokenizer()
-    local = check_model(hub_id, revision, weights=False)
+    local = check_model(hub_id, revision, weights=False, instead=_OR_TINY)
     with loading(name):
         from transformers import AutoTokenizer
 
@@ -251,7 +252,7 @@ def _load(auto_class: str, name: str, *, new_weights: tuple[str, ...], **options
     options["dtype"] = _torch_dtype(options["dtype"])
     if options["attn_implementation"] is None:
         del options["attn_implementation"]
-    local = check_model(hub_id, options["revision"])
+    local = check_model(hub_id, options["revision"], instead=_OR_TINY)
     with loading(name):
         import transformers
 

@@ -3,18 +3,25 @@
 from margintool.cli.from_options import Given, command_from
 from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.score_options import ScoreOptions
+from margintool.similarity.options import SimilarityOptions
 
-HELP = """Turn ratings, votes or an LLM judge's verdicts into a Parquet file of pairs with margins.
+HELP = """Turn ratings, votes, a judge's verdicts or similarity into pairs with margins (Parquet).
 
 Example: margintool score --source shp --input votes.jsonl.gz --out pairs.parquet
 
 With a judge: margintool score --source gpt4 --input pairs.jsonl --out pairs.parquet
 --judge-model gpt-4o
 
+Without any strength: margintool score --source similarity --input pairs.jsonl --out pairs.parquet
+
 Rows that cannot be used go, with the reason, to a .rejects.parquet file beside the output.
 """
 JUDGE_HEADING = "Options of --source gpt4"
-HEADINGS: dict[type, str] = {JudgeOptions: JUDGE_HEADING, ServerOptions: JUDGE_HEADING}
+HEADINGS: dict[type, str] = {
+    SimilarityOptions: "Options of --source similarity",
+    JudgeOptions: JUDGE_HEADING,
+    ServerOptions: JUDGE_HEADING,
+}
 
 
 def _run(given: Given) -> None:

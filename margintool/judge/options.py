@@ -1,7 +1,6 @@
 """The options of every command that asks a judge: name, default and help text, once."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -85,16 +84,3 @@ class JudgeOptions(ServerOptions):
     prices: str | Path | None = None
     journal: str | Path | None = None
     dry_run: bool = False
-
-
-def given_to_judge(options: JudgeOptions) -> list[str]:
-    """Return the options of a judge that differ from their defaults, as they are typed."""
-    return given(options, [field.name for field in fields(JudgeOptions)])
-
-
-def given(options: JudgeOptions, names: Iterable[str]) -> list[str]:
-    """Return those of the named options that differ from their defaults, as they are typed."""
-    defaults = {field.name: field.default for field in fields(options)}
-    return [
-        f"--{name.replace('_', '-')}" for name in names if getattr(options, name) != defaults[name]
-    ]

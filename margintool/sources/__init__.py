@@ -4,8 +4,9 @@ from margintool.sources.base import Rated, Scored, Settings, Source
 from margintool.sources.gpt4 import GPT4
 from margintool.sources.ratings import RATINGS
 from margintool.sources.shp import SHP
+from margintool.sources.similarity import SIMILARITY
 
-SOURCES: dict[str, Source] = {source.name: source for source in (SHP, RATINGS, GPT4)}
+SOURCES: dict[str, Source] = {source.name: source for source in (SHP, RATINGS, GPT4, SIMILARITY)}
 # Those that need no scores: they read every layout.
 ANY_LAYOUT = [name for name, source in SOURCES.items() if not source.needs_scores]
 

@@ -7,7 +7,7 @@ and batch-invariant: f(concat(parts)) == concat(f(parts)).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from margintool.findings import Evidence
     from margintool.judge.margins import Verdicts
+    from margintool.similarity.likeness import Likeness
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,12 +30,14 @@ class Settings:
         scale: lowest and highest valid rating.
         aspects: names of the aspects to average, if the estimator averages.
         verdicts: where a judged source finds what its judges said.
+        likeness: where the similarity source finds how alike two answers are.
     """
 
     margin: str
     scale: tuple[float, float] | None = None
     aspects: tuple[str, ...] = ()
     verdicts: "Verdicts | None" = None
+    likeness: "Likeness | None" = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Scored:
         extra: N rows of further columns for the pair file, such as rationales, the same names
             and types for every batch; None for none. NAME_a and NAME_b become NAME_chosen and
             NAME_rejected, each with its answer; other columns stay as they are.
-        evidence: what a judged source's findings are counted from.
+        evidence: what the plan's findings count, in their own type; None for nothing.
     """
 
     gap: Floats
@@ -60,7 +62,7 @@ class Scored:
     reason: pa.Array
     detail: pa.Array
     extra: pa.Table | None = None
-    evidence: "Evidence | None" = None
+    evidence: Any = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,11 @@ class Source:
         unit: the unit of margin_raw, by estimator.
         needs_scores: whether it reads the input's scores; else it reads every layout, and keeps
             the input's scores beside its own.
-        judged: whether judges are asked before it scores.
+        needs_preference: whether it reads which answer is the better one: then only layouts whose
+            rows are pairs.
+        options: the options that only this source reads, if there are any.
+        margin_option: the option that names the estimator.
+        bounds: bounds of a score, by estimator, where they are not the input's.
         columns: meanings of the columns that it adds to the pair file.
     """
 
@@ -100,7 +106,10 @@ class Source:
     score_pairs: Callable[[pa.Table, Settings], Scored]
     rate: Callable[[pa.Table, Settings], Rated] | None = None
     needs_scores: bool = True
-    judged: bool = False
+    needs_preference: bool = False
+    options: type | None = None
+    margin_option: str = "margin"
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
 
 

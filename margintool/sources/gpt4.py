@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from margintool.canonical import REFERENCE, REFERENCE_B, SCORE_REASONS
 from margintool.findings import Evidence
 from margintool.judge.item import ONE_SIDE, REASONS, Item
+from margintool.judge.options import JudgeOptions
 from margintool.sources.base import Floats, Rated, Scored, Settings, Source, first_reason, mark
-from margintool.sources.judged_columns import (
+from margintool.sources.given_columns import (
     Mask,
     Problem,
     Reasons,
@@ -246,7 +247,8 @@ GPT4 = Source(
     score_pairs=score_pairs,
     rate=rate,
     needs_scores=False,
-    judged=True,
+    options=JudgeOptions,
+    margin_option="mode",
     columns={
         "given_score_chosen": "the input's own score of chosen; null where it has none",
         "given_score_rejected": "the same for rejected",

@@ -1,6 +1,7 @@
-"""Columns around a judged source's numbers: the input's own scores, and rows put back in place.
+"""The input's own scores beside a source's numbers, and rows put back in place.
 
-Read by gpt4.py. N rows of a table, of which M are usable.
+Read by gpt4.py and similarity.py, whose margins come from elsewhere. N rows of a table, of
+which M are usable.
 """
 
 from collections.abc import Sequence
@@ -34,12 +35,18 @@ def given_scores(pairs: pa.Table) -> dict[str, pa.Array]:
 
 def given_gap(pairs: pa.Table) -> Floats:
     """Return the input's own gap, a - b, or the sign of its preference; NaN where it has none."""
+    scored = scored_gap(pairs)
+    preferred = pc.cast(pairs.column("preferred"), pa.float64()).to_numpy()
+    return np.where(np.isnan(scored), preferred, scored)
+
+
+def scored_gap(pairs: pa.Table) -> Floats:
+    """Return the gap of the input's own scores, a - b; NaN where it is not a finite number."""
     a, b = (to_numbers(pairs.column(name))[0] for name in ("score_a", "score_b"))
     gap = pairs.column("gap").to_numpy()
-    preferred = pc.cast(pairs.column("preferred"), pa.float64()).to_numpy()
     with np.errstate(over="ignore", invalid="ignore"):
         scored = np.where(np.isnan(gap), a - b, gap)
-    return np.where(np.isfinite(scored), scored, preferred)
+    return np.where(np.isfinite(scored), scored, np.nan)
 
 
 def score_lists(values: Floats) -> pa.Array:

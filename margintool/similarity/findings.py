@@ -1,0 +1,118 @@
+"""What a run of `--source similarity` finds beside its margins, and how far they can be trusted.
+
+Counted batch by batch in the first pass; shown after a run and kept in the pair file's metadata.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from margintool.similarity.fill import FillSummary
+from margintool.similarity.options import SimilarityOptions
+
+Floats = npt.NDArray[np.float64]
+NOTE = (
+    "similarity says how different two answers are, not how much better one is: which answer is "
+    "preferred is the input's word, and the margin is a stand-in for its strength"
+)
+_LONG = {
+    "mean-of-chunks": "read in chunks, the mean of their embeddings taken",
+    "truncate": "cut there: what follows is not read (--pooling mean-of-chunks reads it)",
+}
+
+
+@dataclass(frozen=True)
+class Distances:
+    """What N pairs say about the margin.
+
+    Args:
+        distance: (N,) distance of the two answers.
+        longer: (N,) characters of the preferred answer less those of the other; NaN for ties.
+        gap: (N,) the input's own gap in favour of the preferred answer; NaN where it has none.
+    """
+
+    distance: Floats
+    longer: Floats
+    gap: Floats
+
+
+class SimilarityFindings:
+    """Accumulates distances; see margintool.findings.Findings, which does so for judges."""
+
+    def __init__(self, options: SimilarityOptions) -> None:
+        self._options = options
+        self._filled: FillSummary | None = None
+        self._limit: int | None = None
+        self._parts: list[npt.NDArray[np.float32]] = []
+
+    def note_fill(self, filled: FillSummary, limit: int | None) -> None:
+        """Keep what the input needed of the store. limit: tokens that the model reads at once."""
+        self._filled, self._limit = filled, limit
+
+    def add(self, evidence: Distances) -> None:
+        """Count a batch."""
+        if self._options.sign_check:
+            both = [evidence.distance, evidence.longer, evidence.gap]
+            self._parts.append(np.column_stack(both).astype(np.float32))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for the metadata; how long it took is not among them."""
+        found: dict[str, Any] = {"note": NOTE}
+        if self._filled is not None:
+            filled = self._filled
+            found["texts"] = {"different": filled.unique, "over_limit": filled.over_limit}
+        if self._options.sign_check:
+            found["sign_check"] = {
+                name: {"pairs": pairs, "spearman": rho} for name, _, pairs, rho in self._checks()
+            }
+        return found
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return (label, text) lines for the terminal."""
+        lines = [] if self._filled is None else list(self._fill_lines(self._filled))
+        for _, words, pairs, rho in self._checks() if self._options.sign_check else []:
+            shown = "not defined" if rho is None else f"{rho:+.3f}"
+            lines.append(("sign check", f"Spearman {shown} with {words}, {pairs:,} pairs"))
+        return [*lines, ("note", NOTE)]
+
+    def _fill_lines(self, filled: FillSummary) -> list[tuple[str, str]]:
+        cross = self._options.metric == "cross-encoder"
+        unit = "pairs" if cross else "texts"
+        rate = f" ({filled.embedded / filled.seconds:,.0f} a second)" if filled.embedded else ""
+        lines = [
+            (
+                unit,
+                f"{filled.texts:,}, {filled.unique:,} different; {filled.embedded:,} computed now"
+                f"{rate}, {filled.unique - filled.embedded:,} stored before",
+            )
+        ]
+        if filled.over_limit:
+            share = filled.over_limit / filled.unique
+            done = "cut to what it reads" if cross else _LONG[self._options.pooling]
+            over = f"{filled.over_limit:,} {unit} ({share:.1%}) exceed the {self._limit} tokens"
+            lines.append(("long", f"{over} that the model reads at once: {done}"))
+        return lines
+
+    def _checks(self) -> list[tuple[str, str, int, float | None]]:
+        """Return name, words, pairs and rank correlation of the margin with what it is held to."""
+        table = np.concatenate([np.empty((0, 3), np.float32), *self._parts])
+        distance, longer, gap = table.T
+        held = [
+            ("length_difference", "the difference in length", np.abs(longer)),
+            ("longer_preferred", "how much longer the preferred answer is", longer),
+            ("gap", "the size of the input's own gap", np.abs(gap)),
+        ]
+        return [(name, words, *_spearman(distance, values)) for name, words, values in held]
+
+
+def _spearman(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> tuple[int, float | None]:
+    """Return on how many pairs both are there, and their rank correlation; None if not defined."""
+    from scipy.stats import spearmanr
+
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = a[both], b[both]
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return len(a), None
+    return len(a), float(spearmanr(a, b).statistic)
