@@ -16,7 +16,7 @@ from margintool.sources.ratings import rate
 from margintool.sources.shp import ESTIMATORS
 
 # Judged sources look verdicts up: tests/judge/test_margins.py has the same contract for them.
-READERS = {name: source for name, source in SOURCES.items() if not source.judged}
+READERS = {name: source for name, source in SOURCES.items() if source.needs_scores}
 EVERY_ESTIMATOR = [(s.name, margin) for s in READERS.values() for margin in s.margins]
 PAIR_ESTIMATORS = [pair for pair in EVERY_ESTIMATOR if pair != ("ratings", "mean")]
 counts = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=25)
