@@ -1,0 +1,1 @@
+"""A similarity model fitted to known margins: `margintool similarity fit`. fitting.py first."""
