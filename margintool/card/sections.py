@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from margintool.card.command_line import score_command
 from margintool.card.judges import judges
+from margintool.card.likeness import likeness
 from margintool.card.origins import ORIGINS, licence_of
 from margintool.normalize import NORMALIZERS
 from margintool.report.facts import PairReport
@@ -51,6 +52,7 @@ def margin(made: Mapping[str, Any]) -> str:
         f"- `p_chosen`: sigma(gamma * margin){_gamma(made)}.",
         "- A tie has margin 0 and p_chosen 0.5.",
         *judges(made),
+        *likeness(made),
     ]
     return "\n".join(lines)
 
@@ -61,7 +63,7 @@ def _estimator(made: Mapping[str, Any]) -> str:
     if formula is None:
         return "the quality gap in the source's own unit."
     unit = f" Unit: {made['unit']}." if made.get("unit") else ""
-    return f"{formula} (`--source {source} --margin {estimator}`).{unit}"
+    return f"{formula} (`--source {source} --{SOURCES[source].margin_option} {estimator}`).{unit}"
 
 
 def _normalizer(made: Mapping[str, Any]) -> str:

@@ -65,16 +65,16 @@ class SimilarityFindings:
             found["texts"] = {"different": filled.unique, "over_limit": filled.over_limit}
         if self._options.sign_check:
             found["sign_check"] = {
-                name: {"pairs": pairs, "spearman": rho} for name, _, pairs, rho in self._checks()
+                name: {"pairs": pairs, "spearman": rho}
+                for name, (_, pairs, rho) in self._checks().items()
             }
         return found
 
     def lines(self) -> list[tuple[str, str]]:
         """Return (label, text) lines for the terminal."""
         lines = [] if self._filled is None else list(self._fill_lines(self._filled))
-        for _, words, pairs, rho in self._checks() if self._options.sign_check else []:
-            shown = "not defined" if rho is None else f"{rho:+.3f}"
-            lines.append(("sign check", f"Spearman {shown} with {words}, {pairs:,} pairs"))
+        for words, pairs, rho in self._checks().values() if self._options.sign_check else []:
+            lines.append(("sign check", _check_line(words, pairs, rho)))
         return [*lines, ("note", NOTE)]
 
     def _fill_lines(self, filled: FillSummary) -> list[tuple[str, str]]:
@@ -95,16 +95,25 @@ class SimilarityFindings:
             lines.append(("long", f"{over} that the model reads at once: {done}"))
         return lines
 
-    def _checks(self) -> list[tuple[str, str, int, float | None]]:
-        """Return name, words, pairs and rank correlation of the margin with what it is held to."""
+    def _checks(self) -> dict[str, tuple[str, int, float | None]]:
+        """Return what the margin is held to: name -> words, pairs, rank correlation."""
         table = np.concatenate([np.empty((0, 3), np.float32), *self._parts])
         distance, longer, gap = table.T
-        held = [
-            ("length_difference", "the difference in length", np.abs(longer)),
-            ("longer_preferred", "how much longer the preferred answer is", longer),
-            ("gap", "the size of the input's own gap", np.abs(gap)),
-        ]
-        return [(name, words, *_spearman(distance, values)) for name, words, values in held]
+        held = {
+            "length_difference": ("the difference in length", np.abs(longer)),
+            "longer_preferred": ("how much longer the preferred answer is", longer),
+            "gap": ("the size of the input's own gap", np.abs(gap)),
+        }
+        return {
+            name: (words, *_spearman(distance, values)) for name, (words, values) in held.items()
+        }
+
+
+def _check_line(words: str, pairs: int, rho: float | None) -> str:
+    if not pairs:
+        return "the input has no scores to hold the margin to"
+    shown = "not defined" if rho is None else f"{rho:+.3f}"
+    return f"Spearman {shown} with {words}, {pairs:,} pairs"
 
 
 def _spearman(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> tuple[int, float | None]:

@@ -1,0 +1,40 @@
+"""What a dataset card says of the similarity behind a pair file. Read by sections.py."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_HELD = {
+    "length_difference": "the difference in length",
+    "longer_preferred": "how much longer the preferred answer is",
+    "gap": "the size of the input's own gap",
+}
+
+
+def likeness(made: Mapping[str, Any]) -> list[str]:
+    """Return lines about the model that compared answers, and how far its margins can be trusted.
+
+    Args:
+        made: the pair file's metadata.
+    """
+    model, found = made.get("similarity"), made.get("findings")
+    if not isinstance(model, Mapping):
+        return []
+    lines = [f"- Compared by {model.get('model')} (fingerprint {model.get('fingerprint')})."]
+    return lines + (list(_found(found)) if isinstance(found, Mapping) else [])
+
+
+def _found(found: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(found.get("note"), str):
+        yield f"- Confidence: {found['note']}."
+    texts, checks = found.get("texts"), found.get("sign_check")
+    if isinstance(texts, Mapping) and texts.get("over_limit"):
+        yield (
+            f"- {texts['over_limit']:,} of {texts['different']:,} texts are longer than the model "
+            "reads at once."
+        )
+    for name, check in checks.items() if isinstance(checks, Mapping) else ():
+        if check.get("spearman") is not None:
+            yield (
+                f"- Rank correlation of the margin with {_HELD.get(name, name)}: "
+                f"{check['spearman']:+.3f} ({check['pairs']:,} pairs)."
+            )
