@@ -1,7 +1,7 @@
 """The training side: the pair-file contract, MMPO targets and losses, and the trainers.
 
 Importing this package imports neither torch nor transformers; names load on first use.
-Read next: schema.py (the contract), losses.py, trainer.py.
+Read next: schema.py (the contract), losses/policy.py, trainer.py.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ _WHERE = {
     "LOSSES": "mmpo_core.losses",
     "MMPOTrainer": "mmpo_core.trainer",
     "PairCollator": "mmpo_core.collate",
+    "REWARD_LOSSES": "mmpo_core.losses",
     "RewardTrainer": "mmpo_core.reward",
     "encode_pairs": "mmpo_core.encode",
     "load_policy": "mmpo_core.models",

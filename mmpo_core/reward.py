@@ -1,21 +1,33 @@
-"""RewardTrainer: a reward model on preference pairs, by the soft Bradley-Terry loss.
+"""RewardTrainer: a reward model on preference pairs, by one of REWARD_LOSSES.
 
-h = r(x, chosen) - r(x, rejected), so the loss's minimum lies at a reward gap of gamma * margin.
-Source: MMPO, arXiv 2410.03145, section 3. Read trainer.py first.
+h = r(x, chosen) - r(x, rejected); the minimum of mmpo, the soft Bradley-Terry loss, lies at a
+reward gap of gamma * margin. Read trainer.py first, losses/reward.py next.
 """
 
 from typing import Any
 
 import torch
 
+from mmpo_core.errors import lookup
 from mmpo_core.logprobs import at_least_float32
-from mmpo_core.losses import soft_bradley_terry
+from mmpo_core.losses import REWARD_LOSSES, centring
 from mmpo_core.metrics import pair_metrics
 from mmpo_core.trainer import Batch, PairTrainer
 
 
 class RewardTrainer(PairTrainer):
-    """Trains a sequence classifier with one label; its output is the reward of prompt + answer."""
+    """Trains a sequence classifier with one label; its output is the reward of prompt + answer.
+
+    Args:
+        loss: name in REWARD_LOSSES.
+        center_rewards: how much of the squared sum of a pair's rewards is added.
+        kwargs: as for transformers.Trainer. Batches also hold the column that the loss reads.
+    """
+
+    def __init__(self, *, loss: str = "mmpo", center_rewards: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loss = lookup("loss", loss, REWARD_LOSSES)
+        self.center_rewards = center_rewards
 
     def pair_losses(
         self, model: Any, inputs: Batch
@@ -29,5 +41,7 @@ class RewardTrainer(PairTrainer):
         # (2B, 1) -> (2B,): a column against the (B,) targets would broadcast to (B, B)
         rewards = at_least_float32(output.logits.squeeze(-1))
         chosen, rejected = rewards.chunk(2)
-        losses = soft_bradley_terry(chosen - rejected, inputs["target"])
+        losses = self.loss(chosen - rejected, inputs)
+        if self.center_rewards:
+            losses = losses + self.center_rewards * centring(chosen, rejected)
         return losses, pair_metrics(chosen, rejected, inputs["target"])

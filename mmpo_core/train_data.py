@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from mmpo_core.bradley_terry import probability
 from mmpo_core.errors import InputError
+from mmpo_core.loss_options import chosen_loss
 from mmpo_core.pair_file import read_metadata, read_table
 from mmpo_core.train_options import TrainOptions
 
@@ -68,11 +69,11 @@ def load_tables(options: TrainOptions) -> PairTables:
 
 def cautions(options: TrainOptions, tables: PairTables) -> Iterator[str]:
     """Yield what is allowed, but may not be what the user meant."""
-    reads_target = options.loss == "mmpo"
-    if not reads_target and options.gamma is not None:
-        yield f"loss {options.loss} does not read margins: gamma has no effect"
+    reads_margins = chosen_loss(options).reads is not None
+    if not reads_margins and options.gamma is not None:
+        yield f"loss {options.loss} does not read margins: gamma sets the metrics' targets only"
     ties = int((tables.train["p_chosen"].to_numpy() == 0.5).sum())
-    if not reads_target and ties:
+    if not reads_margins and ties:
         yield f"loss {options.loss} trains {ties} ties as if their chosen answer were better"
     if options.margin_column == "margin_raw":
         unit = tables.metadata.get("unit", "an unknown unit")
@@ -92,6 +93,29 @@ def _read(path: Path, options: TrainOptions) -> pa.Table:
         return table
     target = pa.array(probability(table[options.margin_column].to_numpy(), options.gamma))
     return table.set_column(table.schema.get_field_index("p_chosen"), "p_chosen", target)
+
+
+def target_gap(table: pa.Table, options: TrainOptions) -> npt.NDArray[np.float64]:
+    """Return each pair's gamma * margin, the log-odds of its target, (N,), for losses that read it.
+
+    From the margins where gamma is given, else from the file's p_chosen, which holds gaps up to 30
+    to four digits.
+
+    Raises:
+        InputError: if a target is 1: no finite gap has that probability.
+    """
+    if options.gamma is not None:
+        margins = table[options.margin_column].to_numpy()
+        return np.asarray(options.gamma * margins, dtype=np.float64)
+    target = table["p_chosen"].to_numpy()
+    certain = np.flatnonzero(target == 1)
+    if len(certain):
+        raise InputError(
+            f"loss {options.loss} wants a reward gap of gamma * margin, and {len(certain)} pairs "
+            f"have p_chosen 1, which no finite gap gives (first: "
+            f"{table['pair_id'][int(certain[0])].as_py()}). Give a finite --gamma"
+        )
+    return np.asarray(np.log(target) - np.log1p(-target))
 
 
 def held_out_rows(prompts: pa.ChunkedArray, share: float, seed: int) -> pa.Array:

@@ -13,9 +13,6 @@ from mmpo_core.bradley_terry import check_gamma
 from mmpo_core.errors import InputError
 from mmpo_core.typed_values import typed
 
-# Options that say how a policy is trained; a reward model has no reference and no beta.
-POLICY_ONLY = ("beta", "label_smoothing", "reference")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
@@ -26,13 +23,21 @@ class TrainOptions:
         model: name from `margintool models`, hub id, or folder of the model to start from
         out: folder for the trained model; runs/MODEL-OBJECTIVE if not given
         objective: train a policy (language model), or a reward model
-        loss: loss of the policy (see `margintool losses`); reward models take mmpo, the soft
-            Bradley-Terry loss
-        beta: strength of the pull to the reference model
+        loss: what is minimised (see `margintool losses`); hard and offset are for reward models,
+            mmpo for both
+        beta: strength of the pull to the reference model; the loss's own default if not given, 0.1
+            for most
         gamma: recompute targets as sigma(gamma * margin); 0 gives 0.5, inf hard labels; the file's
             own p_chosen if not given
         margin_column: the margin that gamma multiplies; margin_raw is in the source's own unit
-        label_smoothing: share of labels taken to be wrong, for loss cdpo; 0.1 if not given
+        label_smoothing: share of labels taken to be wrong, for losses cdpo and robust; 0.1 if not
+            given
+        simpo_margin: reward gap that loss simpo wants of every pair, its paper's gamma; 0.5 if not
+            given
+        sft_weight: how much of the chosen answers' mean negative log-prob per token is added to a
+            policy's loss
+        center_rewards: how much of the squared sum of a pair's two rewards is added to a reward
+            model's loss; 0.01 keeps rewards around zero
         use_weights: weigh pairs by the file's weight over its mean
         reference: reference model; the model before training if not given
         lr: peak learning rate; tiny wants 3e-4 to 1e-3
@@ -75,11 +80,28 @@ class TrainOptions:
     model: str
     out: Path | None = None
     objective: Literal["policy", "reward"] = "policy"
-    loss: Literal["mmpo", "dpo", "ipo", "hinge", "cdpo"] = "mmpo"
-    beta: float = 0.1
+    loss: Literal[
+        "mmpo",
+        "mmpo-norm",
+        "dpo",
+        "cdpo",
+        "robust",
+        "ipo",
+        "hinge",
+        "odpo",
+        "rpo",
+        "simpo",
+        "simpo-mm",
+        "hard",
+        "offset",
+    ] = "mmpo"
+    beta: float | None = None
     gamma: float | None = None
     margin_column: Literal["margin", "margin_raw"] = "margin"
     label_smoothing: float | None = None
+    simpo_margin: float | None = None
+    sft_weight: float = 0.0
+    center_rewards: float = 0.0
     use_weights: bool = False
     reference: str | None = None
     lr: float = 1e-6
@@ -131,7 +153,7 @@ class TrainOptions:
 
 
 def checked_options(options: TrainOptions) -> TrainOptions:
-    """Return the options with every value in its field's type.
+    """Return the options with every value in its field's type, and the loss's own defaults.
 
     Raises:
         InputError: for a wrong type, a value out of range, a combination that makes no sense.
@@ -140,15 +162,12 @@ def checked_options(options: TrainOptions) -> TrainOptions:
     values = {name: typed(getattr(options, name), hints[name], name) for name in hints}
     options = TrainOptions(**values)
     _check_ranges(options)
-    _check_objective(options)
     if options.gamma is not None:
         check_gamma(options.gamma)
     elif options.margin_column == "margin_raw":
         raise InputError(
             "margin_column margin_raw needs a gamma: the file's own targets come from margin"
         )
-    if options.label_smoothing is not None and options.loss != "cdpo":
-        raise InputError(f"label_smoothing is for loss cdpo; loss is {options.loss}")
     if options.resume and options.overwrite:
         raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
     if options.max_prompt_length is not None and options.max_prompt_length >= options.max_length:
@@ -160,20 +179,9 @@ def checked_options(options: TrainOptions) -> TrainOptions:
         raise InputError("eval_steps: nothing is held out to evaluate on. Give an eval_split")
     if options.eval_pairs is not None and options.eval_split != _DEFAULTS["eval_split"]:
         raise InputError("eval_pairs and eval_split both say what to evaluate on: give one of them")
-    return options
+    from mmpo_core.loss_options import resolved_loss_options  # which imports torch
 
-
-def _check_objective(options: TrainOptions) -> None:
-    if options.objective == "policy":
-        return
-    if options.loss != "mmpo":
-        raise InputError(
-            f"loss {options.loss!r} is for policies. A reward model is trained with the soft "
-            "Bradley-Terry loss (mmpo); gamma inf makes its labels hard"
-        )
-    for name in POLICY_ONLY:
-        if getattr(options, name) != _DEFAULTS[name]:
-            raise InputError(f"{name} is for policies; a reward model has none. Leave it out")
+    return resolved_loss_options(options)
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainOptions)}
@@ -184,6 +192,9 @@ _RANGES: dict[str, tuple[Any, str]] = {
     "lr": (lambda v: 0 <= v <= 1e30, "a number from 0 to 1e30"),
     "epochs": (lambda v: 0 < v < math.inf, "a number > 0"),
     "label_smoothing": (lambda v: 0 <= v < 0.5, "a number >= 0 and < 0.5"),
+    "simpo_margin": (lambda v: 0 <= v < math.inf, "a number >= 0"),
+    "sft_weight": (lambda v: 0 <= v < math.inf, "a number >= 0"),
+    "center_rewards": (lambda v: 0 <= v < math.inf, "a number >= 0"),
     "eval_split": (lambda v: 0 <= v < 1, "a share >= 0 and < 1"),
     "warmup_ratio": (lambda v: 0 <= v < 1, "a share >= 0 and < 1"),
     "weight_decay": (lambda v: 0 <= v < math.inf, "a number >= 0"),

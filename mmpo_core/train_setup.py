@@ -11,10 +11,11 @@ from mmpo_core.collate import PairCollator
 from mmpo_core.encode import encode_pairs
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.errors import InputError
+from mmpo_core.loss_options import chosen_loss, loss_keywords
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.reference import add_reference_logps, check_same_vocabulary
 from mmpo_core.reward import RewardTrainer
-from mmpo_core.train_data import PairTables, mean_one
+from mmpo_core.train_data import PairTables, mean_one, target_gap
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
@@ -37,7 +38,7 @@ def encode_tables(options: TrainOptions, tables: PairTables) -> tuple[Any, Split
 
 
 def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -> EncodedPairs:
-    """Encode pairs, with the columns target and weight."""
+    """Encode pairs, with the columns target and weight, and what else the loss reads."""
     try:
         encoded = encode_pairs(
             table,
@@ -51,10 +52,13 @@ def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -
     for line in encoded.report.lines():
         logger.info("%s: %s", name, line)
     weight = table["weight"].to_numpy()[encoded.row]
-    return encoded.with_columns(
-        target=table["p_chosen"].to_numpy()[encoded.row],
-        weight=mean_one(weight) if options.use_weights else np.ones(len(encoded)),
-    )
+    columns = {
+        "target": table["p_chosen"].to_numpy()[encoded.row],
+        "weight": mean_one(weight) if options.use_weights else np.ones(len(encoded)),
+    }
+    if chosen_loss(options).reads == "target_gap":
+        columns["target_gap"] = target_gap(table, options)[encoded.row]
+    return encoded.with_columns(**columns)
 
 
 def load_start(options: TrainOptions, tokenizer: Any) -> Any:
@@ -105,7 +109,7 @@ def _zero_dropouts(holder: Any) -> None:
 def build_trainer(
     options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, pairs: Splits
 ) -> PairTrainer:
-    """Return the trainer of a run; for a policy, with log-probs of the reference in the pairs.
+    """Return the trainer of a run, with log-probs of the reference in the pairs if it needs them.
 
     Args:
         options: checked options.
@@ -115,7 +119,7 @@ def build_trainer(
         pairs: `train`, and `eval` if pairs are held out.
     """
     check_positions(model, pairs)
-    if options.objective == "policy":
+    if options.objective == "policy" and not chosen_loss(options).reference_free:
         pairs = _with_reference(options, arguments, model, tokenizer, pairs)
     arguments.warmup_steps = warmup_steps(options, len(pairs["train"]))
     common: dict[str, Any] = {
@@ -127,13 +131,15 @@ def build_trainer(
         "processing_class": tokenizer,
     }
     if options.objective == "reward":
-        trainer: PairTrainer = RewardTrainer(**common)
+        trainer: PairTrainer = RewardTrainer(
+            loss=options.loss, center_rewards=options.center_rewards, **common
+        )
     else:
-        smoothing = options.label_smoothing
         trainer = MMPOTrainer(
             loss=options.loss,
             beta=options.beta,
-            loss_options={} if smoothing is None else {"label_smoothing": smoothing},
+            loss_options=loss_keywords(options),
+            sft_weight=options.sft_weight,
             **common,
         )
     show_progress(trainer)

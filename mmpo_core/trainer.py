@@ -2,7 +2,7 @@
 
 PairTrainer does what policies and reward models share: the loss of an optimizer step is the mean
 over its pairs, and metrics are means over pairs, whatever the micro-batches were.
-Read next: losses.py, logprobs.py; reward.py for reward models; train.py, which sets it all up.
+Read next: losses/policy.py, logprobs.py; reward.py for reward models; train.py sets it all up.
 """
 
 import math
@@ -13,9 +13,9 @@ import torch
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from mmpo_core.errors import InputError
+from mmpo_core.errors import InputError, lookup
 from mmpo_core.logprobs import completion_logps
-from mmpo_core.losses import LOSSES
+from mmpo_core.losses import LOSSES, answer_scores, sft_loss
 from mmpo_core.metrics import PairMeans, pair_metrics
 
 Tensor = torch.Tensor
@@ -140,44 +140,51 @@ class MMPOTrainer(PairTrainer):
 
     Args:
         loss: name in LOSSES.
-        beta: strength of the pull to the reference model.
+        beta: strength of the pull to the reference model; the loss's own default if not given.
         loss_options: further keywords of the loss; its defaults where left out.
-        kwargs: as for transformers.Trainer. Batches also hold reference_chosen_logps and
-            reference_rejected_logps (B,), summed over completion tokens (see reference.py).
+        sft_weight: how much of the chosen answers' mean negative log-prob per token is added.
+        kwargs: as for transformers.Trainer. Batches also hold the column that the loss reads and,
+            unless it is reference-free, reference_chosen_logps and reference_rejected_logps (B,),
+            summed over completion tokens (see reference.py).
     """
 
     def __init__(
         self,
         *,
         loss: str = "mmpo",
-        beta: float = 0.1,
+        beta: float | None = None,
         loss_options: Mapping[str, float] | None = None,
+        sft_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.loss = LOSSES[loss]
-        self.beta = beta
-        self.loss_options = {**self.loss.options, **(loss_options or {})}
+        self.loss = lookup("loss", loss, LOSSES)
+        self.beta = self.loss.beta if beta is None else beta
+        self.loss_options = dict(loss_options or {})
+        self.sft_weight = sft_weight
 
     def pair_losses(self, model: Any, inputs: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return (B,) losses, and metric name -> (B,) values."""
-        sums, lengths = completion_logps(model, inputs)
-        chosen, rejected = sums.chunk(2)
-        chosen_tokens, rejected_tokens = lengths.chunk(2)
-        reference_chosen = inputs["reference_chosen_logps"]
-        reference_rejected = inputs["reference_rejected_logps"]
-        values = pair_metrics(
-            self.beta * (chosen - reference_chosen),
-            self.beta * (rejected - reference_rejected),
-            inputs["target"],
-        )
-        values |= {"logps/chosen": chosen.detach(), "logps/rejected": rejected.detach()}
-        logps = [chosen, rejected, reference_chosen, reference_rejected]
-        if self.loss.length_normalised:
-            tokens = [chosen_tokens, rejected_tokens] * 2
-            logps = [total / count for total, count in zip(logps, tokens, strict=True)]
-        losses = self.loss.function(*logps, inputs["target"], beta=self.beta, **self.loss_options)
+        sums, tokens = completion_logps(model, inputs)
+        scores = answer_scores(self.loss, sums, self._reference_logps(inputs), tokens)
+        chosen, rejected = scores.chunk(2)
+        h = self.beta * (chosen - rejected)
+        losses = self.loss(h, inputs, beta=self.beta, **self.loss_options)
+        values = pair_metrics(self.beta * chosen, self.beta * rejected, inputs["target"])
+        chosen_logps, rejected_logps = sums.detach().chunk(2)
+        values |= {"logps/chosen": chosen_logps, "logps/rejected": rejected_logps}
+        if self.sft_weight:
+            likely = sft_loss(sums.chunk(2)[0], tokens.chunk(2)[0])
+            losses = losses + self.sft_weight * likely
+            values["sft_loss"] = likely.detach()
         return losses, values
+
+    def _reference_logps(self, inputs: Batch) -> Tensor | None:
+        """Return the reference's (2B,) log-probs, chosen first; None for a loss without one."""
+        if self.loss.reference_free:
+            return None
+        sides = ("reference_chosen_logps", "reference_rejected_logps")
+        return torch.cat([inputs[name] for name in sides])
 
 
 class LogLastStep(TrainerCallback):  # type: ignore[misc]

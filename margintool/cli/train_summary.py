@@ -1,4 +1,4 @@
-"""What `train` and `losses` print: log lines while it works, a summary at the end."""
+"""What `train` prints: log lines while it works, a summary at the end."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -51,10 +51,12 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
 
 
 def _task(arguments: Mapping[str, Any]) -> str:
-    if arguments["objective"] == "reward":
-        return "a reward model (soft Bradley-Terry)"
-    reads = "" if arguments["loss"] == "mmpo" else "; this loss does not read the margins"
-    return f"a policy (loss {arguments['loss']}{reads})"
+    from mmpo_core.losses import OBJECTIVES
+
+    objective, loss = arguments["objective"], arguments["loss"]
+    reads = OBJECTIVES[objective][loss].reads
+    unread = "" if reads else "; this loss does not read the margins"
+    return f"a {objective}{' model' if objective == 'reward' else ''} (loss {loss}{unread})"
 
 
 def _counts(report: Mapping[str, Any]) -> str:
@@ -74,25 +76,3 @@ def _number(value: float | None) -> str:
 def _how_to_load(objective: str, folder: str) -> str:
     kind = "SequenceClassification" if objective == "reward" else "CausalLM"
     return f"transformers.AutoModelFor{kind}.from_pretrained({folder!r})"
-
-
-def print_losses() -> None:
-    """Print every loss with its equation and source."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from mmpo_core.losses import LOSSES
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("loss", "equation", "margins", "source"):
-        table.add_column(title, overflow="fold")
-    for name, loss in LOSSES.items():
-        read = "read" if loss.reads_target else "not read"
-        table.add_row(name, loss.equation, read, loss.source)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
-        "\nh = beta * [(log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected))]"
-        "\np = sigma(gamma * margin), the pair's target"
-        "\nReward models: h = r(chosen) - r(rejected), loss mmpo"
-    )

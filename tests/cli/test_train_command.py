@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from margintool.cli.train_summary import _numbers
-from mmpo_core.losses import LOSSES
+from mmpo_core.losses import OBJECTIVES
 from mmpo_core.pair_file import write_pairs
 from tests.core.pair_tables import METADATA, pair_table
 
@@ -80,10 +80,15 @@ def test_unknown_choice_is_refused_with_the_choices(cli: Cli, pairs: Path):
 def test_losses_are_listed_with_equation_and_source(cli: Cli):
     result = cli("losses")
     assert result.status == 0
-    for name, loss in LOSSES.items():
-        assert name in result.out
-        assert loss.source.split(",")[0] in result.out
-    assert "logsigmoid(h)" in result.out
+    shown = " ".join(result.out.split())
+    for losses in OBJECTIVES.values():
+        for name, loss in losses.items():
+            assert f"{name} {loss.equation} " in shown
+            assert loss.source in shown
+            for option, value in loss.options.items():
+                assert f"--{option.replace('_', '-')}={value:g}" in shown
+    assert "reads p; no reference (s = log pi); mean over tokens; --beta=2" in shown
+    assert "margin not read; needs a reference; sum over tokens; --beta=0.1" in shown
 
 
 def test_help_of_train_imports_no_torch(tmp_path: Path):

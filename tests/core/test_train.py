@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -14,9 +15,11 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from mmpo_core.errors import InputError
-from mmpo_core.pair_file import PairWriter, write_pairs
+from mmpo_core.losses import LOSSES, OBJECTIVES
+from mmpo_core.pair_file import PairWriter, read_table, write_pairs
 from mmpo_core.run_record import fingerprint
 from mmpo_core.train import TrainResult, train
+from mmpo_core.trainer import MMPOTrainer
 from tests.core.pair_tables import METADATA, pair_file, pair_table
 
 QUICK: dict[str, Any] = {
@@ -175,11 +178,42 @@ def test_another_reference_model_is_used_when_named(run_with: Runner):
     assert abs(first["rewards/margins"]) > 0.01
 
 
-@pytest.mark.parametrize("loss", ["dpo", "ipo", "hinge", "cdpo"])
-def test_every_loss_trains(loss: str, run_with: Runner):
-    result = run_with(objective="policy", loss=loss, lr=1e-3, epochs=3)
+EVERY_LOSS = [(objective, name) for objective, losses in OBJECTIVES.items() for name in losses]
+
+
+@pytest.mark.parametrize(("objective", "loss"), EVERY_LOSS)
+def test_every_loss_trains(objective: str, loss: str, run_with: Runner):
+    result = run_with(objective=objective, loss=loss, lr=1e-3, epochs=3)
     losses = [entry["loss"] for entry in result.history if "loss" in entry]
     assert losses[-1] < losses[0]
+    if objective == "policy":
+        assert result.record["arguments"]["beta"] == LOSSES[loss].beta
+
+
+@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.reference_free])
+def test_reference_free_losses_run_no_reference(
+    loss: str, run_with: Runner, monkeypatch: pytest.MonkeyPatch
+):
+    columns: list[set[str]] = []
+
+    class Watched(MMPOTrainer):
+        def __init__(self, **kwargs: Any) -> None:
+            columns.append(set(kwargs["train_dataset"].columns))
+            super().__init__(**kwargs)
+
+    monkeypatch.setattr("mmpo_core.train_setup.MMPOTrainer", Watched)
+    run_with("a", objective="policy", loss=loss, max_steps=1)
+    run_with("b", objective="policy", loss="mmpo", max_steps=1)
+    assert columns[1] - columns[0] == {"reference_chosen_logps", "reference_rejected_logps"}
+
+
+def test_offset_losses_read_gamma_times_margin(run_with: Runner):
+    """A policy starts at its reference, where h = 0: the first rpo loss is the mean (gamma m)^2."""
+    gamma = 0.7
+    result = run_with(objective="policy", loss="rpo", gamma=gamma, batch_size=12, max_steps=1)
+    margins = read_table(result.record["pairs"]["path"])["margin"].to_numpy()
+    expected = float(np.mean((gamma * margins) ** 2))
+    assert result.history[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_same_seed_gives_the_same_weights_and_another_does_not(run_with: Runner):
