@@ -34,6 +34,7 @@ def figures(
     *,
     of: str,
     seed: int,
+    resamples: int = RESAMPLES,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Return the correlations of several distances with the margin, and what `of` adds to each.
@@ -44,6 +45,7 @@ def figures(
         distances: name -> (N,), finite.
         of: the one that the others are compared with.
         seed: of the resamples.
+        resamples: how often prompts are drawn.
         progress: told of resamples.
 
     Returns:
@@ -53,9 +55,9 @@ def figures(
     """
     values = np.stack([margin, *distances.values()])
     point = _correlations(values)
-    progress.start("bootstrap", RESAMPLES)
+    progress.start("bootstrap", resamples)
     drawn = []
-    for rows in resampled_rows(prompts, resamples=RESAMPLES, seed=seed):
+    for rows in resampled_rows(prompts, resamples=resamples, seed=seed):
         drawn.append(_correlations(values[:, rows]))
         progress.advance(1)
     resampled = np.stack(drawn)

@@ -1,0 +1,211 @@
+"""A cross-encoder fitted to margins: it learns, reads all three texts, and is ready for `score`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from margintool.similarity.cross_encoder import load_cross_encoder
+from margintool.similarity.fit.data import TEST, TRAIN, load_fit_data
+from margintool.similarity.fit.fitting import FitResult, run_fit
+from margintool.similarity.fit.kinds import CrossEncoderKind, readable_characters
+from margintool.similarity.fit.options import FitOptions
+from margintool.similarity.pair_text import BETWEEN_ANSWERS, PROMPT_AND_ANSWERS, pair_texts
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import read_table
+from tests.similarity.fit_pairs import cat_pairs
+from tests.similarity.small_models import LIMIT, save_cross_encoder
+
+
+@pytest.fixture(scope="module")
+def options(small_path: Path, tmp_path_factory: pytest.TempPathFactory) -> FitOptions:
+    """From an embedder, which gets a new head; answers so short that all of them is read."""
+    folder = tmp_path_factory.mktemp("fit")
+    return FitOptions(
+        pairs=cat_pairs(folder / "pairs.parquet", per_prompt=5, words=1),
+        out=folder / "model",
+        base_model=str(small_path),
+        cross_encoder=True,
+        learning_rate=1e-2,
+        epochs=6,
+        checkpoints=4,
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(options: FitOptions) -> FitResult:
+    return run_fit(options)
+
+
+def test_it_learns_margins_that_can_be_learnt(fitted: FitResult) -> None:
+    found = fitted.record["figures"]
+    assert found["after"]["spearman"]["value"] > 0.7
+    assert found["before"]["gain"]["spearman"]["low"] > 0.1
+    assert set(found) == {"before", "embedder", "length", "after"}
+
+
+def test_a_new_head_is_said_to_be_one(fitted: FitResult) -> None:
+    assert fitted.record["base"]["new_head"]
+    assert "new head of random weights" in fitted.record["verdict"][0]
+    assert any("new head of random weights" in note for note in fitted.record["notes"])
+
+
+def test_distances_are_those_of_predict_in_both_orders(
+    fitted: FitResult, options: FitOptions
+) -> None:
+    from sentence_transformers import CrossEncoder
+
+    scorer = load_cross_encoder(str(fitted.folder), device="cpu")
+    assert scorer.form.reads == PROMPT_AND_ANSWERS
+    model = CrossEncoder(str(fitted.folder), device="cpu")
+    pairs = {pair["pair_id"]: pair for pair in read_table(options.pairs).to_pylist()}
+    for row in pq.read_table(fitted.folder / "fit-predictions.parquet").to_pylist()[:8]:
+        prompt, a, b = (pairs[row["pair_id"]][name] for name in ("prompt", "chosen", "rejected"))
+        orders = [
+            pair_texts(prompt, *order, characters=scorer.form.characters)
+            for order in ((a, b), (b, a))
+        ]
+        expected = 1 - np.mean(model.predict(orders))
+        assert row["distance_after"] == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_head_and_weights(
+    fitted: FitResult, options: FitOptions, tmp_path: Path
+) -> None:
+    again = run_fit(replace(options, out=tmp_path / "again"))
+    one, other = ((f.folder / "model.safetensors").read_bytes() for f in (fitted, again))
+    assert one == other
+
+
+def test_both_orders_are_trained_on(options: FitOptions) -> None:
+    """About half of the pairs either way, drawn by seed, whatever else is in the file."""
+    kind = CrossEncoderKind(options)
+    kind.prepare(kind.load().model, load_fit_data(options).parts[TRAIN])
+    pairs = load_fit_data(options).parts[TRAIN]
+    prompts, answers = kind.texts(pairs)
+    assert prompts == pairs.table.column("prompt").to_pylist()
+    chosen = pairs.table.column("response_a").to_pylist()
+    first = [text.split(BETWEEN_ANSWERS)[0] for text in answers]
+    swapped = np.mean([a != b for a, b in zip(first, chosen, strict=True)])
+    assert 0.35 < swapped < 0.65
+    assert kind.texts(pairs) == (prompts, answers)
+    other = CrossEncoderKind(replace(options, seed=1))
+    other._form = kind._form
+    assert other.texts(pairs)[1] != answers
+
+
+def test_what_is_given_to_read_fits(options: FitOptions, cross_path: Path) -> None:
+    """Nine pairs of ten are read whole after the cut; much more would not be."""
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(cross_path), device="cpu")
+    pairs = load_fit_data(options).parts[TRAIN]
+    characters = readable_characters(model, pairs)
+    assert characters is not None
+    long = [
+        (f"{prompt} " * 9, f"{a} " * 9, f"{b} " * 9)
+        for prompt, a, b in zip(
+            *(pairs.table.column(n).to_pylist() for n in ("prompt", "response_a", "response_b")),
+            strict=True,
+        )
+    ]
+
+    def share_read(characters: int) -> float:
+        cut = [pair_texts(*three, characters=characters) for three in long]
+        encoded = model.tokenizer([a for a, _ in cut], [b for _, b in cut], verbose=False)
+        return float(np.mean([len(ids) <= LIMIT for ids in encoded["input_ids"]]))
+
+    assert share_read(characters) > 0.8
+    assert share_read(2 * characters) < 0.5
+
+
+def test_a_cross_encoder_goes_on_from_what_it_is(
+    options: FitOptions, cross_path: Path, tmp_path: Path
+) -> None:
+    """Before is what `score` gives with it: it reads the answers alone."""
+    result = run_fit(
+        replace(
+            options, base_model=str(cross_path), out=tmp_path / "model", epochs=0.3, checkpoints=1
+        )
+    )
+    from sentence_transformers import CrossEncoder
+
+    assert not result.record["base"]["new_head"]
+    assert "embedder" not in result.record["figures"]
+    model = CrossEncoder(str(cross_path), device="cpu")
+    pairs = {pair["pair_id"]: pair for pair in read_table(options.pairs).to_pylist()}
+    for row in pq.read_table(result.folder / "fit-predictions.parquet").to_pylist()[:5]:
+        a, b = (pairs[row["pair_id"]][side] for side in ("chosen", "rejected"))
+        expected = 1 - np.mean(model.predict([(a, b), (b, a)]))
+        assert row["distance_before"] == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_scores_without_bounds_get_a_sigmoid(
+    options: FitOptions, cross_path: Path, tmp_path: Path
+) -> None:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(cross_path), device="cpu", activation_fn=torch.nn.Identity())
+    model.save(str(tmp_path / "ranker"))
+    result = run_fit(
+        replace(
+            options,
+            base_model=str(tmp_path / "ranker"),
+            out=tmp_path / "model",
+            epochs=0.3,
+            checkpoints=1,
+        )
+    )
+    assert any("scores have no bounds" in note for note in result.record["notes"])
+    assert load_cross_encoder(str(result.folder), device="cpu").form.reads == PROMPT_AND_ANSWERS
+
+
+def test_several_scores_are_refused(options: FitOptions, tmp_path: Path) -> None:
+    base = save_cross_encoder(tmp_path, labels=3)
+    with pytest.raises(InputError, match="gives 3 scores a pair"):
+        run_fit(replace(options, base_model=str(base), out=tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
+
+
+def test_a_cross_encoder_is_no_base_of_a_bi_encoder(
+    options: FitOptions, cross_path: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"is a cross-encoder .* Add --cross-encoder to fit it"):
+        run_fit(
+            replace(
+                options, base_model=str(cross_path), cross_encoder=False, out=tmp_path / "model"
+            )
+        )
+
+
+def test_it_cannot_read_more_than_it_can(options: FitOptions, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--max-length 64: the base model reads 32 tokens"):
+        run_fit(replace(options, max_length=64, out=tmp_path / "model"))
+
+
+def test_test_pairs_without_a_finite_distance_are_counted_out(
+    options: FitOptions, tmp_path: Path
+) -> None:
+    """One test pair gets no distance: it is in no figure, and null in the predictions."""
+    from margintool.similarity.likeness import CrossLikeness
+
+    margins = CrossLikeness.margins
+    test_size = len(load_fit_data(options).parts[TEST])
+
+    def one_broken(self: Any, pairs: Any) -> Any:
+        found = margins(self, pairs)
+        found[: len(found) == test_size] = np.nan
+        return found
+
+    small = replace(options, out=tmp_path / "model", epochs=0.3, checkpoints=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CrossLikeness, "margins", one_broken)
+        result = run_fit(small)
+    assert "1 test pairs without a finite distance are in no figure" in result.record["notes"]
+    predictions = pq.read_table(result.folder / "fit-predictions.parquet")
+    assert predictions.column("distance_after").null_count == 1
