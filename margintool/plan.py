@@ -18,10 +18,11 @@ from margintool.option_checks import (
     rating_scale,
     rejects_path,
 )
+from margintool.readers import readers_of, reads
 from margintool.score_options import PairingRule, ScoreOptions
 from margintool.similarity.findings import SimilarityFindings
 from margintool.similarity.options import SimilarityOptions
-from margintool.sources import ANY_LAYOUT, SOURCES, Settings, Source
+from margintool.sources import SOURCES, Settings, Source
 from margintool.storage import RawInput, open_input
 from mmpo_core.errors import InputError, lookup, nearest
 
@@ -214,14 +215,14 @@ def _inputs(options: ScoreOptions, source: Source) -> str | list[str]:
 
 def _layout(options: ScoreOptions, source: Source, columns: pa.Schema) -> Layout:
     if options.layout is None:
-        layout = detect(columns, source.name, needs_scores=source.needs_scores, others=ANY_LAYOUT)
+        layout = detect(columns, source.name, needs_scores=source.needs_scores, readers=readers_of)
     else:
         layout = _named_layout(options.layout, source, columns)
-    if source.needs_preference and (layout.kind != "pairs" or layout.both_orders):
+    if source.needs_preference and not reads(source, layout):
         raise InputError(
             f"source {source.name} needs pairs of which one answer is preferred; layout "
             f"{layout.name} has none before its scores are read. Score it first, with --source "
-            f"{layout.sources[0] if layout.sources else 'gpt4'}, and give that pair file as --input"
+            f"{readers_of(layout)[0]}, and give that pair file as --input"
         )
     return layout
 

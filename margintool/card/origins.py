@@ -22,11 +22,7 @@ class Origin:
 
 
 LENGTH = "Longer answers tend to win for their length alone."
-GIVEN_ORDER = (
-    "Which answer was preferred is known, how strongly is not: the margin is the judge's alone, "
-    "and pairs whose order it contradicts are counted as flipped."
-)
-JUDGE = "A model that judges prefers long answers and text like its own."
+GIVEN_ORDER = "Which answer was preferred is known, how strongly is not: the margin is an estimate."
 ULTRAFEEDBACK = (
     "Ratings come from GPT-4, which prefers long answers and text like its own.",
     "The first release stored a critique score of 1 as an overall score of 10 in about 2,000 "
@@ -119,18 +115,30 @@ ORIGINS: Mapping[str, Origin] = {
             "A model that rates prefers long answers and text like its own.",
         ),
     ),
-    "pairs": Origin("own-preferences.md", (GIVEN_ORDER, JUDGE, LENGTH)),
+    "pairs": Origin("own-preferences.md", (GIVEN_ORDER, LENGTH)),
     "hh": Origin(
         "anthropic-hh-rlhf.md",
         (
             GIVEN_ORDER,
-            JUDGE,
             "Red-team prompts and their answers are in it: expect offensive and upsetting text.",
             "Its authors made it for preference and reward models, not for supervised training.",
         ),
         {"Anthropic/hh-rlhf": "mit"},
     ),
-    "responses": Origin("own-preferences.md", (JUDGE, LENGTH)),
+    "responses": Origin("own-preferences.md", (LENGTH,)),
+}
+
+# What holds for margins of a source, whatever the dataset.
+SOURCE_CAVEATS: Mapping[str, tuple[str, ...]] = {
+    "gpt4": (
+        "A model that judges prefers long answers and text like its own.",
+        "Pairs whose given order the judge contradicts are counted as flipped.",
+    ),
+    "similarity": (
+        "Similarity says how different two answers are, not how much better one is.",
+        "Two good answers in other words have a large margin, a good one and a wrong one in "
+        "nearly the same words a small one.",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from margintool.card.command_line import score_command
 from margintool.card.judges import judges
 from margintool.card.likeness import likeness
-from margintool.card.origins import ORIGINS, licence_of
+from margintool.card.origins import ORIGINS, SOURCE_CAVEATS, licence_of
 from margintool.normalize import NORMALIZERS
 from margintool.report.facts import PairReport
 from margintool.report.words import count, number, share
@@ -146,11 +146,12 @@ def length_bias(report: PairReport) -> str:
 
 
 def caveats(made: Mapping[str, Any]) -> str:
-    """Say what to be careful about with data of this layout."""
+    """Say what to be careful about with margins of this source and data of this layout."""
     origin = ORIGINS.get(str(made.get("layout")))
     known: Iterable[str] = origin.caveats if origin else ()
     general = "Margins say how strongly these raters or voters differed, not how true an answer is."
-    return "\n".join(f"- {caveat}" for caveat in (general, *known))
+    of_source = SOURCE_CAVEATS.get(str(made.get("source")), ())
+    return "\n".join(f"- {caveat}" for caveat in (general, *of_source, *known))
 
 
 def command(made: Mapping[str, Any], data_file: str) -> str:

@@ -21,6 +21,7 @@ from margintool.cli.losses import losses_command
 from margintool.cli.models import models_command
 from margintool.cli.presets import presets_command
 from margintool.cli.score import score_command
+from margintool.cli.similarity import SIMILARITY_COMMANDS
 from margintool.cli.train import train_command
 from mmpo_core.errors import InputError, UnfinishedError
 
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 # name -> (command, its line in `margintool --help`)
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "score": (score_command, "Raw ratings or votes to a pair file with margins"),
+    "score": (score_command, "Raw feedback to a pair file with margins"),
     "inspect": (inspect_command, "What is in a pair file"),
     "compare": (compare_command, "How well the margins of pair files agree"),
     "train": (train_command, "A policy or a reward model from a pair file"),
@@ -47,16 +48,25 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "models": (models_command, "Model names that train knows"),
     "presets": (presets_command, "Published recipes that train knows"),
 }
-for _name, (_command, _line) in COMMANDS.items():
-    app.command(_name, cls=grouped(_command), short_help=_line)(_command)
+# name -> (the line of the group, its commands)
+GROUPS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], str]]]] = {
+    "judge": ("LLM judges and the journal of their replies.", JUDGE_COMMANDS),
+    "similarity": ("Models of how alike two answers are.", SIMILARITY_COMMANDS),
+}
 
 
-_judge = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="LLM judges and the journal of their replies."
-)
-for _name, (_command, _line) in JUDGE_COMMANDS.items():
-    _judge.command(_name, cls=grouped(_command), short_help=_line)(_command)
-app.add_typer(_judge, name="judge")
+def _register(into: typer.Typer, commands: dict[str, tuple[Callable[..., None], str]]) -> None:
+    for name, (command, line) in commands.items():
+        into.command(name, cls=grouped(command), short_help=line)(command)
+
+
+_register(app, COMMANDS)
+for _name, (_line, _commands) in GROUPS.items():
+    _group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_line)
+    # A callback keeps the command's name even where it is the group's only one.
+    _group.callback()(lambda: None)
+    _register(_group, _commands)
+    app.add_typer(_group, name=_name, help=_line)
 
 
 def _version(wanted: bool) -> None:

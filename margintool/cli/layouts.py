@@ -16,6 +16,6 @@ def layouts_command(
     with other names into it: --map prompt=input,rating=scores.overall
     """
     from margintool.layouts.listing import print_layouts
-    from margintool.sources import ANY_LAYOUT
+    from margintool.readers import readers_of
 
-    print_layouts(ANY_LAYOUT, as_json=json)
+    print_layouts(readers_of, as_json=json)

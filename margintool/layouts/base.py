@@ -24,7 +24,7 @@ class Layout:
         about: one line, with the hub ids.
         kind: `pairs` (convert gives canonical PAIRS) or `responses` (canonical RESPONSES).
         sources: sources that read its scores: `shp` (votes), `ratings`; empty if it has none.
-            Those that need no scores (Source.needs_scores) read every layout.
+            Which sources read a layout at all is said in margintool/readers.py.
         required: column -> meaning.
         optional: column -> meaning; a glob (`annotator*[0-9]`) stands for several columns.
         convert: raw table -> canonical table. Pure and batch-invariant: f(concat(parts)) equals

@@ -1,6 +1,6 @@
 """Which layout a table has, told from its columns. Used once per input, and for each file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 
 import pyarrow as pa
@@ -10,12 +10,18 @@ from margintool.layouts.base import Layout, found_as, matching
 from margintool.layouts.registry import LAYOUTS
 from mmpo_core.errors import InputError
 
+Readers = Callable[[Layout], Sequence[str]]
+
 # In the name of an only column they show that a file is not separated as its suffix says.
 SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas"}
 
 
 def detect(
-    columns: pa.Schema, source: str, *, needs_scores: bool = True, others: Sequence[str] = ()
+    columns: pa.Schema,
+    source: str,
+    *,
+    needs_scores: bool = True,
+    readers: Readers = lambda layout: layout.sources,
 ) -> Layout:
     """Return the layout that fits `columns` and says most about them.
 
@@ -27,7 +33,7 @@ def detect(
         source: a key of SOURCES.
         needs_scores: whether the source reads scores: then only layouts with scores for it are
             candidates. Else all are, and their score columns may be absent.
-        others: sources that need no scores, named where only a layout without scores fits.
+        readers: names the sources that read a layout, to name one where only its layout fits.
 
     Raises:
         InputError: if none fits (lists each candidate with the columns it misses), or if two fit
@@ -39,7 +45,7 @@ def detect(
         candidates = [layout.without_scores() for layout in LAYOUTS.values()]
     fitting = [LAYOUTS[layout.name] for layout in candidates if not missing(layout, columns)]
     if not fitting:
-        raise InputError(_no_layout(candidates, columns, source, others))
+        raise InputError(_no_layout(candidates, columns, source, readers))
     ranked = sorted(fitting, key=lambda layout: _rank(layout, columns), reverse=True)
     best = [layout for layout in ranked if _rank(layout, columns) == _rank(ranked[0], columns)]
     if len(best) > 1:
@@ -124,12 +130,12 @@ def _rank(layout: Layout, columns: pa.Schema) -> tuple[int, int]:
 
 
 def _no_layout(
-    candidates: Sequence[Layout], columns: pa.Schema, source: str, others: Sequence[str]
+    candidates: Sequence[Layout], columns: pa.Schema, source: str, readers: Readers
 ) -> str:
     ranked = sorted(candidates, key=lambda layout: _share_missing(layout, columns))
     lines = [f"the columns fit no layout of source {source}. {_columns_there(columns)}"]
     lines += [f"  {layout.name} misses {', '.join(missing(layout, columns))}" for layout in ranked]
-    if other := _other_layout({layout.name for layout in candidates}, columns, others):
+    if other := _other_layout({layout.name for layout in candidates}, columns, readers):
         lines.append(other)
     if ranked:
         lines.append(
@@ -140,18 +146,17 @@ def _no_layout(
     return "\n".join(lines)
 
 
-def _other_layout(tried: set[str], columns: pa.Schema, others: Sequence[str]) -> str | None:
+def _other_layout(tried: set[str], columns: pa.Schema, readers: Readers) -> str | None:
     """Name the layout that fits best of those that only another source reads, and the source."""
     fitting = [
         layout
         for layout in LAYOUTS.values()
-        if layout.name not in tried and (layout.sources or others) and not missing(layout, columns)
+        if layout.name not in tried and readers(layout) and not missing(layout, columns)
     ]
     if not fitting:
         return None
     best = max(fitting, key=lambda layout: _rank(layout, columns))
-    source = (*best.sources, *others)[0]
-    return f"They fit layout {best.name}, read with --source {source}."
+    return f"They fit layout {best.name}, read with --source {readers(best)[0]}."
 
 
 def _share_missing(layout: Layout, columns: pa.Schema) -> float:

@@ -1,25 +1,27 @@
 """The layouts as text and as data: what `margintool layouts` prints, and the docs page reads."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from margintool.layouts.base import Layout
 from margintool.layouts.registry import LAYOUTS
 
+Readers = Callable[[Layout], Sequence[str]]
 
-def describe(layout: Layout, any_layout: Sequence[str]) -> dict[str, Any]:
+
+def describe(layout: Layout, readers: Readers) -> dict[str, Any]:
     """Return what a user may want to know of a layout, as JSON-ready data.
 
     Args:
         layout: the layout.
-        any_layout: the sources that need no scores, and so read every layout.
+        readers: names the sources that read a layout.
     """
     return {
         "name": layout.name,
         "about": layout.about,
         "kind": layout.kind,
-        "sources": [*layout.sources, *any_layout],
+        "sources": list(readers(layout)),
         "scores": list(layout.scores),
         "both_orders": layout.both_orders,
         "required": dict(layout.required),
@@ -33,38 +35,38 @@ def describe(layout: Layout, any_layout: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def print_layouts(any_layout: Sequence[str], *, as_json: bool = False) -> None:
+def print_layouts(readers: Readers, *, as_json: bool = False) -> None:
     """Print all layouts to stdout: a table on a terminal, plain lines elsewhere, or JSON.
 
     Args:
-        any_layout: the sources that need no scores, and so read every layout.
+        readers: names the sources that read a layout.
         as_json: whether to print JSON.
     """
     from rich.console import Console
 
     console = Console()
     if as_json:
-        print(json.dumps([describe(layout, any_layout) for layout in LAYOUTS.values()], indent=2))
+        print(json.dumps([describe(layout, readers) for layout in LAYOUTS.values()], indent=2))
     elif console.is_terminal:
-        console.print(_table(any_layout))
+        console.print(_table(readers))
     else:
-        print("\n\n".join("\n".join(_lines(layout, any_layout)) for layout in LAYOUTS.values()))
+        print("\n\n".join("\n".join(_lines(layout, readers)) for layout in LAYOUTS.values()))
 
 
-def _table(any_layout: Sequence[str]) -> Any:
+def _table(readers: Readers) -> Any:
     from rich.table import Table
     from rich.text import Text
 
     table = Table("layout", "source", "rows are", "columns", show_lines=True)
     for layout in LAYOUTS.values():
         columns = "\n".join([layout.about, "", *_column_lines(layout)])
-        sources = ", ".join([*layout.sources, *any_layout])
+        sources = ", ".join(readers(layout))
         table.add_row(layout.name, sources, layout.kind, Text(columns))
     return table
 
 
-def _lines(layout: Layout, any_layout: Sequence[str]) -> Iterator[str]:
-    sources = ", ".join([*layout.sources, *any_layout])
+def _lines(layout: Layout, readers: Readers) -> Iterator[str]:
+    sources = ", ".join(readers(layout))
     yield f"{layout.name} (--source {sources}; rows are {layout.kind})"
     yield f"  {layout.about}"
     yield from (f"  {line}" for line in _column_lines(layout))

@@ -7,7 +7,5 @@ from margintool.sources.shp import SHP
 from margintool.sources.similarity import SIMILARITY
 
 SOURCES: dict[str, Source] = {source.name: source for source in (SHP, RATINGS, GPT4, SIMILARITY)}
-# Those that need no scores: they read every layout.
-ANY_LAYOUT = [name for name, source in SOURCES.items() if not source.needs_scores]
 
-__all__ = ["ANY_LAYOUT", "SOURCES", "Rated", "Scored", "Settings", "Source"]
+__all__ = ["SOURCES", "Rated", "Scored", "Settings", "Source"]

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 import margintool
 import mmpo_core
-from margintool.cli import COMMANDS, JUDGE_COMMANDS, app
+from margintool.cli import COMMANDS, GROUPS, app
 from tests.conftest import ROOT
 from tests.judge.conftest import MockJudge, start_mock
 from tests.score.conftest import shp_row
@@ -32,7 +32,9 @@ def test_generated_pages_are_up_to_date() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", sorted([*COMMANDS, *(f"judge {n}" for n in JUDGE_COMMANDS)]))
+@pytest.mark.parametrize(
+    "name", sorted([*COMMANDS, *(f"{g} {n}" for g, (_, names) in GROUPS.items() for n in names)])
+)
 def test_every_command_has_help_an_example_and_described_options(name: str) -> None:
     command: Any = get_command(app)
     for word in name.split():

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from margintool.layouts import LAYOUTS, detect, require
-from margintool.sources import ANY_LAYOUT
+from margintool.readers import readers_of
 from mmpo_core.errors import InputError
 
 
@@ -98,7 +98,7 @@ def test_error_names_the_source_whose_layout_fits():
 def test_error_names_a_source_that_needs_no_scores(names, source):
     layout = "pairs" if "prompt" in names else "hh"
     with pytest.raises(InputError) as error:
-        detect(columns(names), source, others=ANY_LAYOUT)
+        detect(columns(names), source, readers=readers_of)
     fit = [line for line in str(error.value).splitlines() if line.startswith("They fit")]
     assert fit == [f"They fit layout {layout}, read with --source gpt4."]
 

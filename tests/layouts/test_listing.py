@@ -8,7 +8,6 @@ import typer
 from margintool.cli.layouts import layouts_command
 from margintool.layouts import LAYOUTS
 from margintool.layouts.listing import print_layouts
-from margintool.sources import ANY_LAYOUT
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def test_what_may_be_absent_is_said(cli):
     assert "  score_B: votes of comment B (for shp)\n" in text
     assert "  rating or score: its rating (one of; for ratings)\n" in text
     assert "  models: list, as long as responses, of who wrote each (optional)\n" in text
-    assert "\npairs (--source gpt4; rows are pairs)\n" in text
+    assert "\npairs (--source gpt4, similarity; rows are pairs)\n" in text
 
 
 def test_json_is_only_json(cli):
@@ -43,9 +42,12 @@ def test_json_is_only_json(cli):
     assert [entry["name"] for entry in listed] == list(LAYOUTS)
     shp = listed[0]
     assert shp["kind"] == "pairs"
-    assert shp["sources"] == ["shp", *ANY_LAYOUT]
+    assert shp["sources"] == ["shp", "gpt4", "similarity"]
     assert shp["scores"] == ["score_A", "score_B"]
-    assert [e["name"] for e in listed if e["sources"] == ANY_LAYOUT] == ["pairs", "hh", "responses"]
+    sources = {entry["name"]: entry["sources"] for entry in listed}
+    assert sources["pairs"] == sources["hh"] == ["gpt4", "similarity"]
+    assert sources["responses"] == ["gpt4"]
+    assert sources["judgments"] == sources["ratings_long"] == ["ratings", "gpt4"]
     assert [e["name"] for e in listed if e["both_orders"]] == ["judgments"]
     assert "labels" in shp["optional"]
     assert shp["scale"] is None
@@ -55,7 +57,7 @@ def test_json_is_only_json(cli):
 def test_a_table_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    print_layouts(["other"])
+    print_layouts(lambda layout: [*layout.sources, "other"])
     text = capsys.readouterr().out
     assert "annotator*[0-9]" in text
     assert "│" in text

@@ -13,6 +13,7 @@ from huggingface_hub import DatasetCard
 from margintool.card.origins import ORIGINS
 from margintool.cli import app
 from margintool.layouts import LAYOUTS
+from margintool.readers import reads
 from margintool.sources import SOURCES
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_cards"
@@ -113,8 +114,7 @@ def test_commands_parse_and_name_what_exists(card: str, words: list[str]) -> Non
     source = SOURCES[given["source"]]
     layout = LAYOUTS[given["layout"] or layouts_of(FOLDER / card)[0]]
     assert given["margin"] is None or given["margin"] in source.margins
-    reads = not source.needs_scores or source.name in layout.sources
-    assert given["layout"] is None or reads
+    assert given["layout"] is None or reads(source, layout)
     aspects = set((given["aspects"] or "").split(",")) - {""}
     assert layout.aspects_in is not None or aspects <= set(layout.aspects)
 
