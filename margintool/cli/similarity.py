@@ -41,6 +41,7 @@ def _rows(result: "FitResult") -> Iterator[tuple[str, str]]:
         f"{record['steps']:,}; the best was {record['best_step']:,} (validation Spearman "
         f"{best:+.3f})",
     )
+    yield "time", f"{record['seconds']:.0f} s on {record['device']}"
     for name, counts in record["split"].items():
         yield name, "{pairs:,} pairs of {prompts:,} prompts, {ties:,} ties".format(**counts)
     yield "target", f"distance = margin_raw / {largest:.4g}, at most 1"
@@ -48,13 +49,13 @@ def _rows(result: "FitResult") -> Iterator[tuple[str, str]]:
     for name, label in LABELS.items():
         if name in found:
             yield label, _correlations(found[name], estimate_words)
-    yield "gain", _correlations(found["before"]["gain"], estimate_words)
+    yield "after - before", _correlations(found["before"]["gain"], estimate_words)
     for sentence in record["verdict"]:
         yield "", sentence
     for note in record["notes"]:
         yield "note", note
     yield "model", str(result.folder)
-    yield "use it", _use(result)
+    yield "to use it", _use(result)
 
 
 def _correlations(estimates: Any, words: Callable[[Any], str]) -> str:

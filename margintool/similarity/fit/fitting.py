@@ -9,6 +9,7 @@ before and after on yet others, as `score --source similarity` would use it.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,13 +58,12 @@ def run_fit(options: FitOptions, progress: Progress = no_progress) -> FitResult:
         InputError: for options, pairs, models and folders that cannot be used.
     """
     from margintool.similarity.fit.data import load_fit_data
-    from mmpo_core.train_progress import quiet_transformers
 
     options = checked_fit_options(options)
     folder = FitFolder(options)
     folder.check()
     data = load_fit_data(options)
-    with folder.held(), _says_how_to_resume(options), quiet_transformers():
+    with folder.held(), _says_how_to_resume(options), _quiet_libraries():
         record = _Run(options, folder, data, progress).run()
         folder.publish()
     return FitResult(options.out, record)
@@ -80,6 +80,7 @@ class _Run:
     ) -> None:
         self._options, self._folder, self._data = options, folder, data
         self._progress = progress
+        self._started = time.monotonic()
         self._kind: Kind = kind_of(options)
 
     def run(self) -> dict[str, Any]:
@@ -97,6 +98,7 @@ class _Run:
         else:
             checkpoint = None
             self._folder.begin(record)
+        record["resumed_from"] = checkpoint and checkpoint.name
         measured = self._measure_base(base)
         trained = self._train(base, largest, checkpoint)
         self._save(trained)
@@ -164,6 +166,8 @@ class _Run:
         )
         record |= {
             "status": "finished",
+            "device": str(base.model.device),
+            "seconds": round(time.monotonic() - self._started, 1),
             "steps": trained.steps,
             "best_step": trained.best_step,
             "validation": trained.validation,
@@ -208,6 +212,21 @@ def _length_difference(pairs: Pairs) -> Floats:
     """Return the (N,) differences in characters: what a model must beat to be worth its time."""
     a, b = (pc.utf8_length(pairs.table.column(f"response_{side}")).to_numpy() for side in "ab")
     return np.asarray(np.abs(a.astype(np.float64) - b))
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Let the libraries print errors only: that a new head is made, the notes of a fit say."""
+    from mmpo_core.train_progress import quiet_transformers
+
+    library = logging.getLogger("sentence_transformers")
+    level = library.level
+    library.setLevel(logging.ERROR)
+    try:
+        with quiet_transformers():
+            yield
+    finally:
+        library.setLevel(level)
 
 
 @contextmanager
