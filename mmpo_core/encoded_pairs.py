@@ -3,7 +3,6 @@
 A pair is three runs of token ids: one prompt, shared by both answers, and two completions.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from mmpo_core.errors import InputError
 
 Ids = npt.NDArray[np.int32]
+Digests = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -174,14 +175,17 @@ class EncodedPairs:
             columns={name: values[chosen_rows] for name, values in self.columns.items()},
         )
 
-    def content_key(self) -> str:
-        """Return a SHA-256 over the token ids and their order; margins do not enter.
+    def digests(self) -> Digests:
+        """Return (N, 16) uint8: of each pair, 128 bits of its token ids; margins do not enter.
 
-        Reference log-probs depend on the ids and the reference model alone, so this is the
-        data's part of their cache key.
+        Reference log-probs depend on the ids and the reference model alone, so this is the pair's
+        part of their cache key. The tokenizer, chat template, lengths and splits enter through it.
         """
-        digest = hashlib.sha256()
-        for part in (self.prompt, self.chosen, self.rejected):
-            digest.update(np.ascontiguousarray(part.offsets, dtype="<i8").tobytes())
-            digest.update(np.ascontiguousarray(part.values, dtype="<i4").tobytes())
-        return digest.hexdigest()
+        out = np.empty((len(self), 16), np.uint8)
+        for i in range(len(self)):
+            runs = (self.prompt[i], self.chosen[i], self.rejected[i])
+            digest = xxhash.xxh3_128(np.array([len(run) for run in runs], dtype="<i8").tobytes())
+            for run in runs:
+                digest.update(np.ascontiguousarray(run, dtype="<i4").tobytes())
+            out[i] = np.frombuffer(digest.digest(), np.uint8)
+        return out

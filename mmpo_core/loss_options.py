@@ -6,6 +6,7 @@ Read by train_options.py, which imports this when options are checked: torch com
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mmpo_core.errors import InputError, lookup
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from mmpo_core.train_options import TrainOptions
 
 # objective -> options that only it has; those of single losses stand in the losses' entries
-_ONLY = {"policy": ("beta", "reference", "sft_weight"), "reward": ("center_rewards",)}
+_REFERENCE = ("reference", "reference_logps", "reference_cache")
+_ONLY = {"policy": ("beta", *_REFERENCE, "sft_weight"), "reward": ("center_rewards",)}
 _NAMES = {"policy": "policies", "reward": "reward models"}
 
 
@@ -44,8 +46,9 @@ def resolved_loss_options(options: "TrainOptions") -> "TrainOptions":
     loss = chosen_loss(options)
     _refuse_other_objective(options)
     _refuse_other_losses(options, loss)
-    if loss.reference_free and options.reference is not None:
-        raise InputError(f"loss {options.loss} uses no reference model; leave reference out")
+    given = _given(options, _REFERENCE)
+    if loss.reference_free and given:
+        raise InputError(f"loss {options.loss} uses no reference model; leave {given[0]} out")
     if loss.reads == "target_gap" and options.gamma == math.inf:
         raise InputError(
             f"loss {options.loss} wants a reward gap of gamma * margin, which gamma inf makes "
@@ -66,14 +69,19 @@ def loss_keywords(options: "TrainOptions") -> dict[str, float]:
 
 
 def _refuse_other_objective(options: "TrainOptions") -> None:
-    defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for objective, names in _ONLY.items():
-        for name in names:
-            if objective != options.objective and getattr(options, name) != defaults[name]:
-                raise InputError(
-                    f"{name} is for {_NAMES[objective]}; {_NAMES[options.objective]} have none. "
-                    "Leave it out"
-                )
+        given = _given(options, names)
+        if objective != options.objective and given:
+            raise InputError(
+                f"{given[0]} is for {_NAMES[objective]}; {_NAMES[options.objective]} have none. "
+                "Leave it out"
+            )
+
+
+def _given(options: "TrainOptions", names: Iterable[str]) -> list[str]:
+    """Return those of the named options that are not at their defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    return [name for name in names if getattr(options, name) != defaults[name]]
 
 
 def _refuse_other_losses(options: "TrainOptions", loss: Loss) -> None:

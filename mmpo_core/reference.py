@@ -1,58 +1,144 @@
-"""Log-probs under the reference model: computed once, before training, kept with the pairs.
+"""Log-probs under the reference model: each computed once, before training, kept with the pairs.
 
-The reference of a full fine-tune is the model as it starts, so its own weights serve and no second
-copy is held in memory. Read by train.py; trainer.py reads the columns.
+Those that the cache (reference_cache.py) has are not computed again. The reference of a full
+fine-tune is the model as it starts, so its own weights serve and no second copy is held in memory.
+Read by train_reference.py; trainer.py reads the columns.
 """
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
-from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.encoded_pairs import Digests, EncodedPairs, Ints
 from mmpo_core.errors import InputError
 from mmpo_core.logprobs import completion_logps
+from mmpo_core.processes import from_main
+from mmpo_core.reference_cache import ABSENT, ReferenceCache
+from mmpo_core.reference_model import as_reference
+from mmpo_core.reference_pass import Forward, ReferencePass
+
+Batch = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ReferenceReport:
+    """What the reference pass over some pairs cost. Counts are of all processes.
+
+    Attributes:
+        pairs: pairs that got their log-probs.
+        computed: of these, how many were computed; the rest were in the cache, or the same as
+            another pair.
+        forward_tokens: positions that the model computed for them, padding included.
+    """
+
+    pairs: int = 0
+    computed: int = 0
+    forward_tokens: int = 0
+
+    def __add__(self, other: "ReferenceReport") -> "ReferenceReport":
+        return ReferenceReport(
+            self.pairs + other.pairs,
+            self.computed + other.computed,
+            self.forward_tokens + other.forward_tokens,
+        )
+
+    def line(self) -> str:
+        """Return the counts as one line for the terminal."""
+        return (
+            f"reference log-probs: {self.pairs - self.computed:,} from cache, "
+            f"{self.computed:,} computed"
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the counts for run.json."""
+        return {
+            "pairs": self.pairs,
+            "from_cache": self.pairs - self.computed,
+            "computed": self.computed,
+            "forward_tokens": self.forward_tokens,
+        }
 
 
 def add_reference_logps(
     pairs: EncodedPairs,
     model: Any,
-    collator: Callable[[list[Any]], dict[str, torch.Tensor]],
+    collator: Callable[[list[Any]], Batch],
     *,
     batch_size: int,
     bf16: bool = False,
-) -> EncodedPairs:
+    cache: ReferenceCache | None = None,
+) -> tuple[EncodedPairs, ReferenceReport]:
     """Return the pairs with the columns reference_chosen_logps and reference_rejected_logps.
+
+    Processes share the work; the first of them reads and writes the cache. Batches do not depend
+    on how many there are, nor on whether an earlier pass was interrupted: the numbers are the same.
 
     Args:
         pairs: N encoded pairs.
-        model: the reference model, on the device it is to run on; left in the mode it was in.
+        model: the reference model, on the device it is to run on, its adapters (if any) to be
+            disabled; left in the mode it was in.
         collator: makes a batch of pairs, the chosen rows first.
         batch_size: pairs in a forward pass.
         bf16: compute under bfloat16 autocast, as the training that follows.
+        cache: of this model; in the first process's hands alone. None computes everything.
+
+    Returns:
+        the pairs, and what was computed.
     """
-    by_length = pairs.lengths.argsort(kind="stable")
-    dataset: Any = pairs
-    loader: DataLoader[Any] = DataLoader(
-        dataset, batch_size=batch_size, sampler=by_length.tolist(), collate_fn=collator
-    )
-    bar = tqdm(loader, desc="reference log-probs", disable=not sys.stderr.isatty(), leave=False)
-    was_training = model.training
-    model.eval()
-    sums = []
-    with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-        for batch in bar:
-            on_device = {name: value.to(model.device) for name, value in batch.items()}
-            logps, _ = completion_logps(model, on_device)
-            sums.append(logps.view(2, -1).cpu())
-    model.train(was_training)
-    logps = torch.empty(2, len(pairs))
-    logps[:, torch.from_numpy(by_length)] = torch.cat(sums, dim=1)
-    chosen, rejected = logps.double().numpy()
-    return pairs.with_columns(reference_chosen_logps=chosen, reference_rejected_logps=rejected)
+    cache = ReferenceCache() if cache is None else cache
+    digests = pairs.digests()
+    missing = from_main(lambda: _missing(cache, digests))
+    batches = length_sorted_batches(pairs, missing, batch_size)
+
+    def forward(examples: list[Any]) -> Forward:
+        batch = {name: value.to(model.device) for name, value in collator(examples).items()}
+        logps, tokens = reference_logps(model, batch, bf16=bf16)
+        return Forward(
+            logps.view(2, -1).float().cpu().numpy(),
+            tokens.view(2, -1).int().cpu().numpy(),
+            batch["input_ids"].numel(),
+        )
+
+    forward_tokens = ReferencePass(cache, pairs, digests, forward).run(batches)
+    chosen, rejected = from_main(lambda: cache.logps(cache.find(digests))).astype(np.float64)
+    columns = {"reference_chosen_logps": chosen, "reference_rejected_logps": rejected}
+    report = ReferenceReport(len(pairs), len(missing), forward_tokens)
+    return pairs.with_columns(**columns), report
+
+
+def reference_logps(
+    model: Any, batch: Batch, *, bf16: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (2B,) log-probs of a batch under a model as reference, and (2B,) token counts.
+
+    Args:
+        model: the reference; its adapters are disabled, and it is left as it was.
+        batch: of B pairs, on the model's device.
+        bf16: compute under bfloat16 autocast.
+    """
+    autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=bf16)
+    with as_reference(model), torch.no_grad(), autocast:
+        return completion_logps(model, batch)
+
+
+def _missing(cache: ReferenceCache, digests: Digests) -> Ints:
+    """Return the rows of pairs that are to be computed; of the same pairs, the first."""
+    absent = np.flatnonzero(cache.find(digests) == ABSENT)
+    _, first = np.unique(digests[absent], axis=0, return_index=True)
+    return absent[np.sort(first)]
+
+
+def length_sorted_batches(pairs: EncodedPairs, rows: Ints, batch_size: int) -> list[Ints]:
+    """Return the rows in batches of pairs of about the same length, the longest first.
+
+    Memory runs out at once if it does. What is left of an interrupted pass is the rest of the
+    same batches.
+    """
+    longest_first = rows[np.argsort(-pairs.lengths[rows], kind="stable")]
+    return [longest_first[i : i + batch_size] for i in range(0, len(rows), batch_size)]
 
 
 def check_same_vocabulary(tokenizer: Any, reference_tokenizer: Any, name: str) -> None:

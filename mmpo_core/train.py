@@ -53,7 +53,8 @@ def train(options: TrainOptions) -> TrainResult:
     from mmpo_core.run_record import start_record
     from mmpo_core.train_data import load_tables
     from mmpo_core.train_progress import quiet_transformers
-    from mmpo_core.train_setup import build_trainer, encode_tables, load_start
+    from mmpo_core.train_reference import with_reference
+    from mmpo_core.train_setup import build_trainer, check_positions, encode_tables, load_start
     from mmpo_core.training_args import training_arguments
 
     started = time.monotonic()
@@ -64,8 +65,11 @@ def train(options: TrainOptions) -> TrainResult:
     with quiet_transformers():
         tokenizer, pairs = encode_tables(options, tables)
         model = load_start(options, tokenizer)
-        trainer = build_trainer(options, arguments, model, tokenizer, pairs)
+        check_positions(model, pairs)
+        data = with_reference(options, arguments, model, tokenizer, pairs)
+        trainer = build_trainer(options, arguments, model, tokenizer, data)
         record = start_record(options, tables, pairs)
+        record["reference"] = data.record()
         record["resumed_from"] = checkpoint and checkpoint.name
         open_folder(options, trainer, record)
         with says_how_to_resume(options):

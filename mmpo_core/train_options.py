@@ -40,6 +40,10 @@ class TrainOptions:
             model's loss; 0.01 keeps rewards around zero
         use_weights: weigh pairs by the file's weight over its mean
         reference: reference model; the model before training if not given
+        reference_logps: precomputed once before training, with one model in memory at a time, or
+            online at every step, with the reference model kept in memory
+        reference_cache: folder where the reference's log-probs are kept for other runs; none keeps
+            nothing; margintool/reference in the user's cache folder if not given
         lr: peak learning rate; tiny wants 3e-4 to 1e-3
         epochs: passes over the pairs
         max_steps: stop after this many optimizer steps, whatever the epochs
@@ -104,6 +108,8 @@ class TrainOptions:
     center_rewards: float = 0.0
     use_weights: bool = False
     reference: str | None = None
+    reference_logps: Literal["precomputed", "online"] = "precomputed"
+    reference_cache: str | None = None
     lr: float = 1e-6
     epochs: float = 1.0
     max_steps: int | None = None
@@ -168,6 +174,8 @@ def checked_options(options: TrainOptions) -> TrainOptions:
         raise InputError(
             "margin_column margin_raw needs a gamma: the file's own targets come from margin"
         )
+    if options.reference_logps == "online" and options.reference_cache is not None:
+        raise InputError("reference_logps online keeps no log-probs: leave reference_cache out")
     if options.resume and options.overwrite:
         raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
     if options.max_prompt_length is not None and options.max_prompt_length >= options.max_length:

@@ -13,11 +13,11 @@ from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.errors import InputError
 from mmpo_core.loss_options import chosen_loss, loss_keywords
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
-from mmpo_core.reference import add_reference_logps, check_same_vocabulary
 from mmpo_core.reward import RewardTrainer
 from mmpo_core.train_data import PairTables, mean_one, target_gap
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
+from mmpo_core.train_reference import Referenced
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
 from mmpo_core.training_args import warmup_steps
 
@@ -107,20 +107,18 @@ def _zero_dropouts(holder: Any) -> None:
 
 
 def build_trainer(
-    options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, pairs: Splits
+    options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, data: Referenced
 ) -> PairTrainer:
-    """Return the trainer of a run, with log-probs of the reference in the pairs if it needs them.
+    """Return the trainer of a run.
 
     Args:
         options: checked options.
         arguments: as training_arguments gives them; warmup_steps is set here.
         model: as load_start gives it.
         tokenizer: saved beside the model.
-        pairs: `train`, and `eval` if pairs are held out.
+        data: pairs `train`, and `eval` if pairs are held out, as with_reference gives them.
     """
-    check_positions(model, pairs)
-    if options.objective == "policy" and not chosen_loss(options).reference_free:
-        pairs = _with_reference(options, arguments, model, tokenizer, pairs)
+    pairs = data.pairs
     arguments.warmup_steps = warmup_steps(options, len(pairs["train"]))
     common: dict[str, Any] = {
         "model": model,
@@ -140,6 +138,7 @@ def build_trainer(
             beta=options.beta,
             loss_options=loss_keywords(options),
             sft_weight=options.sft_weight,
+            reference_model=data.model,
             **common,
         )
     show_progress(trainer)
@@ -155,30 +154,3 @@ def check_positions(model: Any, pairs: Splits) -> None:
             f"a pair has {longest} tokens, and the model was made for {most}. "
             f"Give --max-length {most} or less"
         )
-
-
-def _with_reference(
-    options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, pairs: Splits
-) -> Splits:
-    """Add the reference's log-probs: those of the model before training, or of --reference."""
-    collator = PairCollator(tokenizer.pad_token_id)
-    if options.reference is not None:
-        other = load_tokenizer(options.reference, trust_remote_code=options.trust_remote_code)
-        check_same_vocabulary(tokenizer, other, options.reference)
-        model = load_policy(
-            options.reference,
-            dtype=options.dtype,
-            trust_remote_code=options.trust_remote_code,
-            attn_implementation=options.attn_implementation,
-        )
-    model.to(arguments.device)
-    return {
-        name: add_reference_logps(
-            split,
-            model,
-            collator,
-            batch_size=arguments.per_device_eval_batch_size,
-            bf16=options.bf16,
-        )
-        for name, split in pairs.items()
-    }

@@ -17,6 +17,7 @@ from mmpo_core.errors import InputError, lookup
 from mmpo_core.logprobs import completion_logps
 from mmpo_core.losses import LOSSES, answer_scores, sft_loss
 from mmpo_core.metrics import PairMeans, pair_metrics
+from mmpo_core.reference import reference_logps
 
 Tensor = torch.Tensor
 Batch = Mapping[str, Tensor]
@@ -143,6 +144,8 @@ class MMPOTrainer(PairTrainer):
         beta: strength of the pull to the reference model; the loss's own default if not given.
         loss_options: further keywords of the loss; its defaults where left out.
         sft_weight: how much of the chosen answers' mean negative log-prob per token is added.
+        reference_model: asked at every step, its adapters disabled, where the batches hold no
+            log-probs of the reference; may be the policy itself, if it has adapters.
         kwargs: as for transformers.Trainer. Batches also hold the column that the loss reads and,
             unless it is reference-free, reference_chosen_logps and reference_rejected_logps (B,),
             summed over completion tokens (see reference.py).
@@ -155,9 +158,11 @@ class MMPOTrainer(PairTrainer):
         beta: float | None = None,
         loss_options: Mapping[str, float] | None = None,
         sft_weight: float = 0.0,
+        reference_model: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.reference_model = reference_model
         self.loss = lookup("loss", loss, LOSSES)
         self.beta = self.loss.beta if beta is None else beta
         self.loss_options = dict(loss_options or {})
@@ -183,6 +188,8 @@ class MMPOTrainer(PairTrainer):
         """Return the reference's (2B,) log-probs, chosen first; None for a loss without one."""
         if self.loss.reference_free:
             return None
+        if self.reference_model is not None:
+            return reference_logps(self.reference_model, inputs, bf16=self.args.bf16)[0]
         sides = ("reference_chosen_logps", "reference_rejected_logps")
         return torch.cat([inputs[name] for name in sides])
 

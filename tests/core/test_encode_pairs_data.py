@@ -1,4 +1,4 @@
-"""EncodedPairs as a dataset: indexing, columns, selection, and the key of its content."""
+"""EncodedPairs as a dataset: indexing, columns, selection, and digests of its pairs."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpo_core.encode import encode_pairs
-from mmpo_core.encoded_pairs import Ragged
+from mmpo_core.encoded_pairs import EncodedPairs, EncodeReport, Ragged
 from mmpo_core.errors import InputError
 from mmpo_core.tiny import make_tiny_tokenizer
 from tests.core.chat_tokenizers import pair_table
@@ -60,9 +60,23 @@ def test_column_of_another_length_is_refused(pairs):
         pairs.with_columns(target=np.ones((4, 1)))
 
 
-def test_content_key_follows_ids_and_their_order_but_not_margins(pairs):
-    key = pairs.content_key()
-    assert pairs.with_columns(margin=np.zeros(4)).content_key() == key
-    assert pairs.select([0, 1, 2, 3]).content_key() == key
-    assert pairs.select([1, 0, 2, 3]).content_key() != key
-    assert pairs.select([0, 1, 2]).content_key() != key
+def test_digests_follow_each_pairs_ids_and_not_its_margin_or_place(pairs):
+    digests = pairs.digests()
+    assert digests.shape == (4, 16)
+    assert len({row.tobytes() for row in digests}) == 4
+    assert np.array_equal(pairs.with_columns(margin=np.zeros(4)).digests(), digests)
+    assert np.array_equal(pairs.select([3, 1]).digests(), digests[[3, 1]])
+
+
+def test_digest_tells_apart_where_one_run_of_ids_ends_and_the_next_begins():
+    """The same five ids as 2 + 2 + 1, 2 + 1 + 2 and 1 + 2 + 2, and with an answer swapped."""
+    report = EncodeReport(1, 1, 0, 0, 0, 0)
+
+    def digest(*runs: list[int]) -> bytes:
+        ids = [Ragged.of([np.array(run, np.int32)]) for run in runs]
+        return EncodedPairs(*ids, np.arange(1), ["a"], report).digests().tobytes()
+
+    splits = [([1, 2], [3, 4], [5]), ([1, 2], [3], [4, 5]), ([1], [2, 3], [4, 5])]
+    assert len({digest(*runs) for runs in splits}) == 3
+    assert digest([1], [2], [3]) != digest([1], [3], [2])
+    assert digest([1], [2], [3]) == digest([1], [2], [3])

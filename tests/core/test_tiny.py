@@ -71,9 +71,8 @@ def test_saved_model_and_tokenizer_are_loaded_by_the_auto_classes(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert digest(loaded) == digest(model)
     table = pair_table({"chosen": "Três 🦜 </s><eos>"})
-    assert (
-        encode_pairs(table, tokenizer).content_key() == encode_pairs(table, TOKENIZER).content_key()
-    )
+    again, pairs = encode_pairs(table, tokenizer), encode_pairs(table, TOKENIZER)
+    assert again.digests().tolist() == pairs.digests().tolist()
     assert loaded.generation_config.eos_token_id == tokenizer.eos_token_id
 
 
