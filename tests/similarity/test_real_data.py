@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from margintool import read_pairs, score
 from margintool.hashing import text_digests
 from margintool.similarity.distances import cosine_margin
 from margintool.similarity.embedder import load_embedder
@@ -39,3 +40,26 @@ def test_margins_of_real_pairs(
 
 def model_vector(model: Any, text: str) -> np.ndarray:
     return np.asarray(model.encode(text, normalize_embeddings=True, show_progress_bar=False))
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_every_margin_of_the_pair_file(
+    real_data: Path, minilm_path: Path, minilm: Any, tmp_path: Path
+) -> None:
+    """All 1,137 pairs through `score`, against one call of `encode` a text."""
+    made = score(
+        source="similarity",
+        input=real_data / "pairs" / "hh_helpful_clean.jsonl.gz",
+        out=tmp_path / "pairs.parquet",
+        similarity_model=str(minilm_path),
+        pooling="truncate",  # as encode reads
+    )
+    pairs = read_pairs(made.out)
+    assert len(pairs) == 1137
+    expected = [
+        1 - float(model_vector(minilm, chosen) @ model_vector(minilm, rejected))
+        for chosen, rejected in zip(pairs.chosen, pairs.rejected, strict=True)
+    ]
+    np.testing.assert_allclose(pairs.margin_raw, expected, atol=1e-5)
+    assert (pairs.margin_raw == 0).sum() == (pairs.chosen == pairs.rejected).sum() == 13
