@@ -188,6 +188,11 @@ def test_it_cannot_read_more_than_it_can(options: FitOptions, tmp_path: Path) ->
         run_fit(replace(options, max_length=64, out=tmp_path / "model"))
 
 
+def test_it_must_read_something(options: FitOptions, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"reads 8 tokens at once, of which \d+ are needed"):
+        run_fit(replace(options, max_length=8, out=tmp_path / "model"))
+
+
 def test_test_pairs_without_a_finite_distance_are_counted_out(
     options: FitOptions, tmp_path: Path
 ) -> None:

@@ -21,11 +21,21 @@ import numpy as np
 import pyarrow.compute as pc
 
 from margintool.progress import Progress, no_progress
-from margintool.similarity.fit.data import TEST, TRAIN, VALIDATION, FitData, Floats, Pairs
+from margintool.similarity.fit.data import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    FitData,
+    Floats,
+    Pairs,
+    load_fit_data,
+)
 from margintool.similarity.fit.folder import FIT_FILE, FitFolder, write_record
 from margintool.similarity.fit.kinds import COSINE, Base, Kind, kind_of
 from margintool.similarity.fit.measuring import figures, spearman
 from margintool.similarity.fit.options import FitOptions, checked_fit_options
+from margintool.similarity.fit.record import check_same, start_record, write_predictions
+from margintool.similarity.fit.targets import largest_margin, similarities
 from margintool.similarity.fit.words import AFTER, BEFORE, EMBEDDER, LENGTH, notes, verdict
 from margintool.similarity.likeness import Likeness, open_likeness
 from margintool.similarity.locate import SENTENCE
@@ -57,8 +67,6 @@ def run_fit(options: FitOptions, progress: Progress = no_progress) -> FitResult:
     Raises:
         InputError: for options, pairs, models and folders that cannot be used.
     """
-    from margintool.similarity.fit.data import load_fit_data
-
     options = checked_fit_options(options)
     folder = FitFolder(options)
     folder.check()
@@ -85,9 +93,6 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         """Fit, measure and save; return fit.json's content."""
-        from margintool.similarity.fit.record import check_same, start_record
-        from margintool.similarity.fit.targets import largest_margin
-
         kind, data = self._kind, self._data
         base = kind.load()
         largest = largest_margin(data.parts[TRAIN].margin)
@@ -120,7 +125,6 @@ class _Run:
         return measured
 
     def _train(self, base: Base, largest: float, checkpoint: Path | None) -> "Trained":
-        from margintool.similarity.fit.targets import similarities
         from margintool.similarity.fit.training import Examples, train
 
         pairs, held_out = self._data.parts[TRAIN], self._data.parts[VALIDATION]
@@ -152,8 +156,6 @@ class _Run:
         self, record: dict[str, Any], base: Base, trained: "Trained", measured: dict[str, Floats]
     ) -> None:
         """Complete the record, and write it and the predictions beside the model."""
-        from margintool.similarity.fit.record import write_predictions
-
         test = self._data.parts[TEST]
         known = np.all([np.isfinite(distances) for distances in measured.values()], axis=0)
         found = figures(

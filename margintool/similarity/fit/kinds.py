@@ -38,6 +38,8 @@ from mmpo_core.errors import InputError
 COSINE = "cosine"
 # Pairs whose characters per token are measured, and the share that has fewer than is reckoned.
 _MEASURED_PAIRS, _DENSEST = 256, 0.1
+# Of a prompt and two answers together.
+_FEWEST_TOKENS = 6
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,9 @@ def readable_characters(model: Any, train: Pairs) -> int | None:
     Args:
         model: a CrossEncoder; None is returned for one that reads any number of tokens.
         train: pairs whose texts are measured.
+
+    Raises:
+        InputError: if hardly anything fits.
     """
     limit = limit_of(model)
     if limit is None:
@@ -226,7 +231,12 @@ def readable_characters(model: Any, train: Pairs) -> int | None:
     table = train.table.slice(0, _MEASURED_PAIRS)
     columns = [table.column(name).to_pylist() for name in ("prompt", "response_a", "response_b")]
     texts = list(zip(*columns, strict=True))
-    framing = _tokens(model, [pair_texts("", "", "")])[0]
+    framing = int(_tokens(model, [pair_texts("", "", "")])[0])
+    if limit - framing < _FEWEST_TOKENS:
+        raise InputError(
+            f"the cross-encoder reads {limit} tokens at once, of which {framing} are needed around "
+            "the texts: too few are left. Give a larger --max-length, or another base model"
+        )
     tokens = np.maximum(_tokens(model, [pair_texts(*three) for three in texts]) - framing, 1)
     characters = np.array([sum(map(len, three)) for three in texts])
     rate = float(np.quantile(characters / tokens, _DENSEST))
