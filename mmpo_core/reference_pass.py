@@ -113,9 +113,12 @@ class ReferencePass:
         return _Share(joined(done), positions, time.monotonic() - began)
 
     def _part_end(self, batches: Sequence[Ints], start: int, tokens: int) -> int:
-        """Return where a part of about so many tokens ends that begins at batch `start`."""
+        """Return where a part of about so many tokens ends that begins at batch `start`.
+
+        It has as many batches for each process, so that none waits for another.
+        """
         end = start
-        while end < len(batches) and tokens > 0:
+        while end < len(batches) and (tokens > 0 or (end - start) % self.processes):
             tokens -= int(2 * self.lengths[batches[end]].sum())
             end += 1
         return end
