@@ -58,11 +58,11 @@ class PairCollator:
             "input_ids": torch.from_numpy(input_ids),
             "attention_mask": torch.from_numpy(attention_mask),
             "completion_mask": torch.from_numpy(completion_mask),
-            **_columns(examples),
+            **columns_of(examples),
         }
 
 
-def _columns(examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+def columns_of(examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Return the examples' numbers as (B,) float32 tensors."""
     names = examples[0].keys()
     for i, example in enumerate(examples):

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from transformers import MistralForCausalLM
 
+from mmpo_core.engine import chunked, scoring
+from mmpo_core.engine.scoring import scorer_of
 from mmpo_core.logprobs import completion_logps
-from tests.core.small_models import IdCollator, id_pairs, small_policy
+from tests.core.small_models import IdCollator, id_pairs, small_config, small_policy
 
 
 def by_loop(model, ids: list[int], start: int) -> float:
@@ -36,15 +39,36 @@ def test_padding_and_the_other_rows_change_nothing():
     assert torch.allclose(together.view(2, -1).T, torch.stack(alone), rtol=1e-5)
 
 
-def test_prompt_positions_get_no_logits():
-    """The model is asked for the columns that predict a completion token, and no others."""
+def test_only_completion_tokens_get_logits(monkeypatch: pytest.MonkeyPatch):
+    """The head sees the states that predict a completion token: no prompt, no padding."""
     model, asked = small_policy(0), []
+    pairs = id_pairs(4)
+    monkeypatch.setattr(
+        scoring,
+        "token_logps",
+        lambda hidden, *rest: asked.append(len(hidden)) or chunked.token_logps(hidden, *rest),
+    )
+    completion_logps(model, IdCollator()(pairs))
+    assert asked == [sum(len(p["chosen_ids"]) + len(p["rejected_ids"]) for p in pairs)]
+
+
+def test_a_model_whose_head_is_out_of_reach_is_asked_for_few_columns():
+    """Those that predict a completion token in some row, and no others."""
+
+    class NoDecoder(MistralForCausalLM):
+        def get_decoder(self):
+            raise AttributeError("no decoder")
+
+    torch.manual_seed(0)
+    model, asked = NoDecoder(small_config()), []
     batch = IdCollator()(id_pairs(4))
-    forward = model.lm_head.forward
-    model.lm_head.forward = lambda hidden: asked.append(hidden.shape[1]) or forward(hidden)
-    completion_logps(model, batch)
+    expected, _ = completion_logps(small_policy(0), batch)
+    scorer_of(model)
+    model.lm_head.register_forward_hook(lambda *call: asked.append(call[1][0].shape[1]))
+    logps, _ = completion_logps(model, batch)
     shortest_prompt = int(batch["completion_mask"].int().argmax(dim=1).min())
     assert asked == [batch["input_ids"].shape[1] - shortest_prompt]
+    assert torch.allclose(logps, expected, rtol=1e-6)
 
 
 def test_model_without_logits_to_keep_gives_the_same():

@@ -1,0 +1,138 @@
+"""Examples to the tensors of micro-batches, and a step's pairs to those of every process.
+
+Batching says how: prompts shared and rows packed, or padded; check.py decides which. All processes
+see all pairs of a step and plan for all of them alike, so that each runs the same number of
+forward passes (FSDP and DDP hang otherwise) without a word between them. Read by trainer.py and
+reference.py; the keys of a batch are listed in scoring.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmpo_core.collate import PairCollator, columns_of
+from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.engine.packed import lengths_of, pack
+from mmpo_core.engine.rows import Ints, Limits, PairLengths, deal, plan_padded, plan_shared
+
+Batch = dict[str, Tensor]
+Example = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How pairs become micro-batches.
+
+    Attributes:
+        pad_token_id: what stands in padded places; see PairCollator.
+        limits: of a micro-batch.
+        shared: one prompt for both answers and several pairs in a row, or padded conversations.
+    """
+
+    pad_token_id: int
+    limits: Limits
+    shared: bool = False
+
+    def plan(self, lengths: PairLengths) -> list[Ints]:
+        """Return N pairs as micro-batches of indices, those of the longest pairs first."""
+        if self.shared:
+            return plan_shared(lengths.shared, self.limits)
+        return plan_padded(lengths.longer, self.limits)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Return the tensors of a micro-batch of B pairs, and its columns (B,).
+
+        Also of no pairs: one row of padding, which is computed and counts for nothing.
+        """
+        if self.shared or not examples:
+            packed = pack(examples, self.pad_token_id, self.limits)
+            if not self.shared:
+                del packed["segments"], packed["position_ids"]
+                packed["attention_mask"] = torch.ones_like(packed["input_ids"])
+            return packed | (columns_of(examples) if examples else {})
+        collator = PairCollator(self.pad_token_id, self.limits.multiple_of)
+        return with_targets(collator(examples))
+
+    def padded(self) -> "Batching":
+        """Return the same without sharing prompts."""
+        return replace(self, shared=False, limits=replace(self.limits, long_rows=False))
+
+
+def encoded_lengths(pairs: EncodedPairs) -> PairLengths:
+    """Return the tokens of encoded pairs."""
+    return PairLengths(pairs.prompt.lengths, pairs.chosen.lengths, pairs.rejected.lengths)
+
+
+def with_targets(batch: Batch) -> Batch:
+    """Return a padded batch with source, token_ids, scored and last, from its masks.
+
+    A row's first token is never scored: nothing predicts it.
+    """
+    scored = batch["completion_mask"][:, 1:].bool()
+    row, column = scored.nonzero(as_tuple=True)
+    width = batch["input_ids"].shape[1]
+    ends = batch["attention_mask"].sum(dim=1) - 1
+    return {
+        **batch,
+        "source": row * width + column,
+        "token_ids": batch["input_ids"][:, 1:][scored],
+        "scored": scored,
+        "last": torch.arange(len(ends), device=ends.device) * width + ends,
+    }
+
+
+@dataclass(frozen=True)
+class StepCollator:
+    """Turns the pairs of an optimizer step into this process's micro-batches.
+
+    Attributes:
+        batching: how.
+        processes: how many share the step.
+        process: this one's number.
+    """
+
+    batching: Batching
+    processes: int = 1
+    process: int = 0
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return the step.
+
+        Args:
+            examples: all pairs of the step, the same in every process.
+
+        Returns:
+            pairs: how many the step has in all processes.
+            micro_batches: of this process; as many as every other one has.
+        """
+        lengths = lengths_of(examples)
+        shares = deal(lengths.shared, self.processes)
+        plans = [self.batching.plan(lengths.take(share)) for share in shares]
+        mine, share = plans[self.process], shares[self.process]
+        groups = [share[group] for group in mine]
+        groups += [share[:0]] * (max(map(len, plans)) - len(groups))
+        nothing = {name: column[:0] for name, column in columns_of(examples[:1]).items()}
+        batches = [
+            nothing | self.batching.collate([examples[int(i)] for i in group]) for group in groups
+        ]
+        return {"pairs": len(examples), "micro_batches": batches}
+
+
+class ShareOfPlan:
+    """A batch sampler: one process's micro-batches of a plan, as many as every other has.
+
+    The last ones may be empty.
+    """
+
+    def __init__(self, plan: Sequence[Ints], processes: int = 1, process: int = 0) -> None:
+        mine = [group.tolist() for group in plan[process::processes]]
+        self._groups = mine + [[]] * (-(-len(plan) // processes) - len(mine))
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __iter__(self) -> Any:
+        return iter(self._groups)
