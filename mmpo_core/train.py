@@ -132,6 +132,7 @@ def finish(
         "status": "finished",
         "steps": trainer.state.global_step,
         "metrics": finite(final_metrics(history)),
+        "eval_by_margin": trainer.margin_table,
         "device": device_name(trainer.args.device),
         "seconds": round(seconds, 3),
     }

@@ -69,11 +69,11 @@ def load_tables(options: TrainOptions) -> PairTables:
 
 def cautions(options: TrainOptions, tables: PairTables) -> Iterator[str]:
     """Yield what is allowed, but may not be what the user meant."""
-    reads_margins = chosen_loss(options).reads is not None
-    if not reads_margins and options.gamma is not None:
+    loss = chosen_loss(options)
+    if loss.reads is None and options.gamma is not None:
         yield f"loss {options.loss} does not read margins: gamma sets the metrics' targets only"
     ties = int((tables.train["p_chosen"].to_numpy() == 0.5).sum())
-    if not reads_margins and ties:
+    if loss.hard_labels and ties:
         yield f"loss {options.loss} trains {ties} ties as if their chosen answer were better"
     if options.margin_column == "margin_raw":
         unit = tables.metadata.get("unit", "an unknown unit")

@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from mmpo_core.errors import InputError, lookup
+from mmpo_core.evaluation import EvaluationPairs, by_margin, evaluation_metrics, flat
 from mmpo_core.logprobs import completion_logps
 from mmpo_core.losses import LOSSES, answer_scores, sft_loss
 from mmpo_core.metrics import PairMeans, pair_metrics
@@ -35,7 +36,7 @@ class PairTrainer(Trainer):  # type: ignore[misc]
     """A Trainer whose batches are pairs; subclasses say what a pair's loss is.
 
     A batch holds input_ids, attention_mask and completion_mask (2B, T), the B chosen rows before
-    the B rejected ones, and target and weight (B,), as mmpo_core.collate makes them.
+    the B rejected ones, and target, margin and weight (B,), as mmpo_core.collate makes them.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -49,6 +50,8 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = True
         self._train_means = PairMeans()
         self._eval_means = PairMeans()
+        self._eval_pairs = EvaluationPairs()
+        self.margin_table: list[dict[str, float]] = []
 
     def pair_losses(self, model: Any, inputs: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return (B,) losses, and metric name -> (B,) values. Subclasses say how."""
@@ -91,17 +94,30 @@ class PairTrainer(Trainer):  # type: ignore[misc]
             losses, values = self.pair_losses(model, batch)
         values = {"loss": losses * batch["weight"], **values}
         # gathering also drops the pairs that fill up a distributed run's last batch
-        self._eval_means.add(self.accelerator.gather_for_metrics(values))
+        gathered = self.accelerator.gather_for_metrics({**values, "margin": batch["margin"]})
+        self._eval_pairs.add(
+            h=gathered["rewards/margins"],
+            target=gathered["targets/mean"],
+            margin=gathered.pop("margin"),
+        )
+        self._eval_means.add(gathered)
         return losses.mean(), None, None
 
     def evaluation_loop(
         self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
     ) -> EvalLoopOutput:
-        """Evaluate; the loss and all metrics are means over pairs."""
-        self._eval_means.take()
+        """Evaluate; the loss and all metrics are over pairs, whatever the batches were.
+
+        Beside the means there are accuracy, nll, brier and ece, and accuracy and predicted
+        probability by margin (see evaluation.py); `margin_table` keeps the latest in full.
+        """
+        self._eval_means, self._eval_pairs = PairMeans(), EvaluationPairs()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        means = self._eval_means.take()
-        output.metrics.update({f"{metric_key_prefix}_{name}": v for name, v in means.items()})
+        metrics, pairs = self._eval_means.take(), self._eval_pairs.take()
+        if math.isfinite(metrics["loss"]):  # log() stops a run that diverged, and says so
+            self.margin_table = by_margin(pairs["h"], pairs["target"], pairs["margin"])
+            metrics |= evaluation_metrics(pairs["h"], pairs["target"]) | flat(self.margin_table)
+        output.metrics.update({f"{metric_key_prefix}_{name}": v for name, v in metrics.items()})
         return output
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -66,7 +66,11 @@ def _counts(report: Mapping[str, Any]) -> str:
 
 def _numbers(metrics: Mapping[str, float | None], prefix: str) -> str:
     names = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
-    return "  ".join(f"{short} {_number(metrics[prefix + name])}" for name, short in names.items())
+    if prefix:  # what only an evaluation has
+        names |= {"nll": "NLL", "brier": "Brier", "ece": "ECE"}
+    return "  ".join(
+        f"{short} {_number(metrics.get(prefix + name))}" for name, short in names.items()
+    )
 
 
 def _number(value: float | None) -> str:

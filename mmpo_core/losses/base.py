@@ -24,6 +24,8 @@ class Loss:
         source: paper, and equation or section.
         reads: column through which the margin reaches the loss: target, p = sigma(gamma * m), or
             target_gap, gamma * m; None where it does not.
+        hard_labels: whether the chosen answer of a tie is taken to be better; soft losses pull a
+            tie's h to 0.
         reads_beta: whether beta does more than scale h.
         length_normalised: whether log-probs are means over an answer's tokens instead of sums.
         reference_free: whether h has no reference model in it.
@@ -35,6 +37,7 @@ class Loss:
     equation: str
     source: str
     reads: Strength | None = None
+    hard_labels: bool = True
     reads_beta: bool = False
     length_normalised: bool = False
     reference_free: bool = False

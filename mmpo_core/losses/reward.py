@@ -13,6 +13,7 @@ REWARD_LOSSES: dict[str, Loss] = {
         equation="-p logsigmoid(h) - (1 - p) logsigmoid(-h)",
         source="MMPO, arXiv 2410.03145, section 3",
         reads="target",
+        hard_labels=False,
     ),
     "hard": Loss(
         function=functions.hard,

@@ -39,7 +39,8 @@ def test_trains_and_says_what_came_of_it(
     assert record["arguments"]["batch_size"] == 3
     assert record["arguments"]["lr"] == 1e-3
     assert record["arguments"]["set"] == ["adam_beta2=0.98", "adam_epsilon=1e-7"]
-    for text in ("2 steps", "held out", "runs/tiny-reward", "AutoModelForSequenceClassification"):
+    loads = "AutoModelForSequenceClassification"
+    for text in ("2 steps", "held out", "ECE 0.", "runs/tiny-reward", loads):
         assert text in result.out
     assert "step 2/2" in result.err
     assert "5 of 5 pairs encoded" in result.err

@@ -230,11 +230,13 @@ def test_swapping_the_answers_of_a_pair_changes_nothing(
     assert float(forth) == pytest.approx(float(back), rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize(("objective", "name"), [pair for pair in ALL if pair not in SYMMETRIC])
-def test_losses_with_hard_labels_know_which_answer_was_chosen(objective: str, name: str):
+@EVERY_LOSS
+def test_hard_labels_take_the_chosen_answer_of_a_tie_to_be_better(objective: str, name: str):
     loss = OBJECTIVES[objective][name]
-    half = columns([0.5])
-    assert float(loss_of(loss, [0.4], half)) < float(loss_of(loss, [-0.4], half))
+    tie = columns([0.5])
+    better, worse = float(loss_of(loss, [0.4], tie)), float(loss_of(loss, [-0.4], tie))
+    assert (better < worse) == loss.hard_labels
+    assert loss.hard_labels or better == pytest.approx(worse)
 
 
 gaps = st.floats(-50, 50)

@@ -69,6 +69,17 @@ def test_metrics_have_trl_names_and_the_mean_target(run: TrainResult):
     assert run.metrics["targets/mean"] == pytest.approx(1 / (1 + math.exp(-1.5)), rel=1e-6)
 
 
+def test_an_evaluation_is_kept_in_full(run: TrainResult):
+    """All margins are 1.5, so that all 10 held-out pairs fall in one bin."""
+    (row,) = run.record["eval_by_margin"]
+    assert (row["bin"], row["pairs"], row["highest_margin"]) == (1, 10, 1.5)
+    assert row["accuracy"] == run.metrics["eval_accuracy_margin_q1"] == 1
+    assert row["predicted"] == run.metrics["eval_predicted_margin_q1"]
+    assert run.metrics["eval_nll"] == pytest.approx(run.metrics["eval_loss"], rel=1e-5)
+    # all targets are 0.8176; bins can only add to the distance of the means
+    assert 0.8176 - row["predicted"] - 1e-4 < run.metrics["eval_ece"] < 0.3176
+
+
 def test_model_and_tokenizer_load_again(run: TrainResult):
     objective = run.record["arguments"]["objective"]
     model = AUTO[objective].from_pretrained(run.folder)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
-from mmpo_core.train_data import cautions, held_out_rows, load_tables, mean_one
+from mmpo_core.train_data import cautions, held_out_rows, load_tables, mean_one, target_gap
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.training_args import micro_batch_size
 from tests.core.pair_tables import METADATA, pair_table
@@ -78,14 +78,39 @@ def cautions_of(path: Path, **options: object) -> list[str]:
 
 
 def test_what_a_loss_ignores_is_said(tmp_path: Path):
-    """One tie; dpo reads neither gamma nor the target."""
+    """One tie; dpo reads neither gamma nor the target, odpo has no soft labels."""
     path = tmp_path / "pairs.parquet"
     write_pairs(pair_table([0.0, 1.0]), path, METADATA)
     assert cautions_of(path, eval_split=0.0) == []
     assert cautions_of(path, eval_split=0.0, loss="dpo", gamma=2.0) == [
-        "loss dpo does not read margins: gamma has no effect",
+        "loss dpo does not read margins: gamma sets the metrics' targets only",
         "loss dpo trains 1 ties as if their chosen answer were better",
     ]
+    assert cautions_of(path, eval_split=0.0, loss="odpo", gamma=2.0) == [
+        "loss odpo trains 1 ties as if their chosen answer were better"
+    ]
+    assert cautions_of(path, eval_split=0.0, loss="rpo") == []
+    assert len(cautions_of(path, eval_split=0.0, objective="reward", loss="hard", gamma=1.0)) == 2
+
+
+def test_reward_gaps_are_gamma_times_margin(tmp_path: Path):
+    """Margins 0, 1, 30 and gamma 0.7; without gamma the file's own, 1, from its p_chosen."""
+    table = pair_table([0.0, 1.0, 30.0])
+
+    def gaps(**options: object) -> list[float]:
+        return target_gap(table, TrainOptions(pairs=tmp_path, model="tiny", **options)).tolist()
+
+    assert gaps(gamma=0.7) == pytest.approx([0.0, 0.7, 21.0], rel=1e-15)
+    assert gaps(gamma=0.7, margin_column="margin_raw") == pytest.approx([0.0, 1.4, 42.0])
+    assert gaps() == pytest.approx([0.0, 1.0, 30.0], rel=1e-4)
+
+
+def test_a_certain_target_has_no_gap(tmp_path: Path):
+    """sigma(40) rounds to 1: without gamma nothing says how large the gap is."""
+    table = pair_table([1.0, 40.0])
+    options = TrainOptions(pairs=tmp_path, model="tiny", loss="odpo")
+    with pytest.raises(InputError, match=r"loss odpo .* 1 pairs have p_chosen 1.*pair-1.*--gamma"):
+        target_gap(table, options)
 
 
 def test_prompts_on_both_sides_and_raw_margins_are_said(tmp_path: Path):

@@ -11,6 +11,7 @@ from transformers import TrainingArguments
 from mmpo_core.bradley_terry import probability
 from mmpo_core.errors import InputError
 from mmpo_core.logprobs import completion_logps
+from mmpo_core.losses import LOSSES
 from mmpo_core.reward import RewardTrainer
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
 from tests.core.small_models import IdCollator, id_pairs, small_policy, small_reward_model
@@ -24,6 +25,7 @@ def pairs_with_targets(count: int, seed: int = 0) -> list[dict[str, Any]]:
         pair
         | {
             "target": generator.uniform(0.5, 1),
+            "margin": generator.uniform(0, 3),
             "weight": generator.uniform(0.5, 2),
             "reference_chosen_logps": generator.normal(-60, 9),
             "reference_rejected_logps": generator.normal(-60, 9),
@@ -153,6 +155,25 @@ def test_evaluation_means_are_over_pairs_with_an_uneven_last_batch(
         assert metrics[f"eval_{name}"] == pytest.approx(value, rel=1e-6), name
     logged = trainer.state.log_history[-1]
     assert logged["eval_rewards/margins"] == metrics["eval_rewards/margins"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sft_term_divides_each_answer_by_its_own_length(loss: str, tmp_path: Path):
+    """weight * W * (-log pi(chosen) / tokens) for every pair, added to the loss without it."""
+    pairs = [pair | {"target_gap": 0.5} for pair in pairs_with_targets(4)]
+    trainer = make(MMPOTrainer, tmp_path, pairs, evaluate=pairs)
+    trainer.loss, trainer.beta = LOSSES[loss], 0.1
+    plain = trainer.evaluate()["eval_loss"]
+    trainer.sft_weight = 0.3
+    metrics = trainer.evaluate()
+    terms = []
+    for pair in pairs:
+        with torch.no_grad():
+            logps, _ = completion_logps(trainer.model, IdCollator()([pair]))
+        terms.append(-float(logps[0]) / len(pair["chosen_ids"]))
+    added = np.mean([0.3 * pair["weight"] * t for pair, t in zip(pairs, terms, strict=True)])
+    assert metrics["eval_loss"] - plain == pytest.approx(added, rel=1e-5)
+    assert metrics["eval_sft_loss"] == pytest.approx(np.mean(terms), rel=1e-6)
 
 
 @KINDS
