@@ -43,9 +43,18 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     yield "time", f"{record['seconds']:.1f} s on {record['device']}"
     for split, report in record["data"].items():
         yield f"{split} pairs", _counts(report)
+    reference = record["reference"]
+    if reference is not None:
+        yield (
+            "reference",
+            (
+                f"{reference['from_cache']:,} log-probs from cache, {reference['computed']:,} computed"
+            ),
+        )
     yield "training", _numbers(result.metrics, "")
     if "eval_loss" in result.metrics:
         yield "held out", _numbers(result.metrics, "eval_")
+        yield "calibration", _calibration(result.metrics)
     yield "model", f"{result.folder} (also run.json, log_history.jsonl, train.png)"
     yield "load it", _how_to_load(arguments["objective"], str(result.folder))
 
@@ -66,11 +75,12 @@ def _counts(report: Mapping[str, Any]) -> str:
 
 def _numbers(metrics: Mapping[str, float | None], prefix: str) -> str:
     names = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
-    if prefix:  # what only an evaluation has
-        names |= {"nll": "NLL", "brier": "Brier", "ece": "ECE"}
-    return "  ".join(
-        f"{short} {_number(metrics.get(prefix + name))}" for name, short in names.items()
-    )
+    return "  ".join(f"{short} {_number(metrics[prefix + name])}" for name, short in names.items())
+
+
+def _calibration(metrics: Mapping[str, float | None]) -> str:
+    names = {"eval_nll": "NLL", "eval_brier": "Brier", "eval_ece": "ECE"}
+    return "  ".join(f"{short} {_number(metrics[name])}" for name, short in names.items())
 
 
 def _number(value: float | None) -> str:

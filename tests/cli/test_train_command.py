@@ -48,6 +48,15 @@ def test_trains_and_says_what_came_of_it(
     assert "%|" not in result.err  # no bar where there is no terminal
 
 
+def test_says_which_log_probs_of_the_reference_were_computed(cli: Cli, pairs: Path, tmp_path: Path):
+    options = ["--model", "tiny", "--reference-cache", tmp_path / "cache", "--eval-split", 0]
+    options += ["--max-length", 64, "--batch-size", 2, "--max-steps", 1, "--device", "cpu"]
+    first = cli("train", pairs, *options, "--limit", 2, "--out", tmp_path / "first")
+    assert "reference log-probs: 0 from cache, 2 computed" in first.err
+    second = cli("train", pairs, *options, "--out", tmp_path / "second")
+    assert "2 log-probs from cache, 4 computed" in second.out
+
+
 def test_summary_says_what_is_not_finite():
     metrics = {"loss": 0.5, "rewards/accuracies": 1.0, "rewards/margins": None}
     assert _numbers(metrics, "") == "loss 0.5000  accuracy 1.0000  margin not finite"
