@@ -43,14 +43,8 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     yield "time", f"{record['seconds']:.1f} s on {record['device']}"
     for split, report in record["data"].items():
         yield f"{split} pairs", _counts(report)
-    reference = record["reference"]
-    if reference is not None:
-        yield (
-            "reference",
-            (
-                f"{reference['from_cache']:,} log-probs from cache, {reference['computed']:,} computed"
-            ),
-        )
+    if record["reference"] is not None:
+        yield "reference", _reference(record["reference"])
     yield "training", _numbers(result.metrics, "")
     if "eval_loss" in result.metrics:
         yield "held out", _numbers(result.metrics, "eval_")
@@ -71,6 +65,10 @@ def _task(arguments: Mapping[str, Any]) -> str:
 def _counts(report: Mapping[str, Any]) -> str:
     dropped = sum(report["dropped"].values())
     return f"{report['kept']:,}" + (f" ({dropped:,} dropped, see above)" if dropped else "")
+
+
+def _reference(report: Mapping[str, int]) -> str:
+    return f"{report['from_cache']:,} log-probs from cache, {report['computed']:,} computed"
 
 
 def _numbers(metrics: Mapping[str, float | None], prefix: str) -> str:
