@@ -17,6 +17,7 @@ from margintool.compare.reading import Pairs, read_pair_keys
 from margintool.progress import Progress, no_progress
 from margintool.report.drawing import check_png
 from margintool.report.words import count, counted
+from margintool.sources import SOURCES
 from mmpo_core.errors import InputError
 from mmpo_core.file_metadata import recorded_gamma
 from mmpo_core.pair_file import PathLike
@@ -136,7 +137,7 @@ def _two_files(
         agreement={name: estimates[name] for name in AGREEMENT},
         calibration=(_calibration("a", a, b, estimates), _calibration("b", b, a, estimates)),
         drawn=found.drawn,
-        notes=tuple(_notes(numbers, found, bootstrap)),
+        notes=(*_winner_notes(files), *_notes(numbers, found, bootstrap)),
     )
 
 
@@ -154,6 +155,18 @@ def _calibration(
         for kind in ("outcome", "target")
     )
     return Calibration(predicted, truth, outcome, target)
+
+
+def _winner_notes(files: tuple[FileFacts, FileFacts]) -> Iterator[str]:
+    """Say which margins have their winners from the input: those agree without being right."""
+    for file in files:
+        source = SOURCES.get(file.source or "")
+        if source is not None and source.needs_preference:
+            yield (
+                f"{file.name} ({file.estimator}) has its winners from its input: where the other "
+                "file follows the same preference, same winner and signed margins say nothing of "
+                "it, only the sizes do"
+            )
 
 
 def _notes(numbers: Mapping[str, float], found: Intervals, bootstrap: int) -> Iterator[str]:

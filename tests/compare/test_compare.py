@@ -282,3 +282,12 @@ def test_real_votes_agree_with_pandas_and_scipy(votes: dict[str, Path]) -> None:
     assert found["pearson_size"].value == pytest.approx(np.corrcoef(x, y)[0, 1])
     signed = spearmanr(np.r_[x, -x], np.r_[y, -y]).statistic
     assert found["spearman_signed"].value == pytest.approx(signed)
+
+
+def test_winners_that_come_from_the_input_are_told(tmp_path: Path) -> None:
+    rows = [row("a", 1), row("b", 2)]
+    a = write_rows(tmp_path / "a.parquet", rows, source="similarity", margin="cosine")
+    b = write_rows(tmp_path / "b.parquet", rows, source="shp", margin="diff")
+    (two,) = compare([a, b], bootstrap=0).comparisons
+    (note,) = [note for note in two.notes if "winners from its input" in note]
+    assert note.startswith("A (similarity cosine)")
