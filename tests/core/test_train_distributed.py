@@ -24,9 +24,9 @@ train(pairs=pairs, model=model, out=out, lr=1e-2, batch_size=4, micro_batch_size
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path, micro_model: Path):
-    """11 pairs to train on: the last step has 3, which two processes cannot share evenly."""
+    """10 pairs to train on, and 3 to evaluate on, which two processes cannot share evenly."""
     pairs, script = tmp_path / "pairs.parquet", tmp_path / "run.py"
-    write_pairs(pair_table([0.3 * i for i in range(14)]), pairs, METADATA)
+    write_pairs(pair_table([0.3 * i for i in range(13)]), pairs, METADATA)
     script.write_text(SCRIPT)
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
     for name, prefix in (("one", []), ("two", launcher)):
