@@ -5,7 +5,6 @@ margin. sigma(h) is the model's probability. Numpy; the arithmetic is calibratio
 trainer.py, which gathers the pairs, and train.py, which puts the table by margin into run.json.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,17 +23,20 @@ class EvaluationPairs:
     """Collects the pairs of an evaluation, batch by batch, on the CPU."""
 
     def __init__(self) -> None:
-        self._batches: list[Mapping[str, Any]] = []
+        self._batches: list[dict[str, Floats]] = []
 
     def add(self, **columns: Any) -> None:
         """Count a batch in: h, target and margin, (B,) tensors."""
-        self._batches.append({name: columns[name].float().cpu() for name in _COLUMNS})
+        self._batches.append({name: columns[name].cpu().double().numpy() for name in _COLUMNS})
 
     def take(self) -> dict[str, Floats]:
-        """Return h, target and margin of all pairs, (N,) float64 each, and start over."""
+        """Return h, target and margin of all pairs, (N,) float64 each, and start over.
+
+        N is 0 on a process that had no batch.
+        """
         batches, self._batches = self._batches, []
         return {
-            name: np.concatenate([batch[name].numpy().astype(np.float64) for batch in batches])
+            name: np.concatenate([np.zeros(0), *(batch[name] for batch in batches)])
             for name in _COLUMNS
         }
 

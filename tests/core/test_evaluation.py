@@ -13,7 +13,13 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from mmpo_core import calibration
 from mmpo_core.errors import InputError
-from mmpo_core.evaluation import by_margin, evaluation_metrics, flat, probability_of
+from mmpo_core.evaluation import (
+    EvaluationPairs,
+    by_margin,
+    evaluation_metrics,
+    flat,
+    probability_of,
+)
 from mmpo_core.reward import RewardTrainer
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
 from tests.core.small_models import IdCollator
@@ -122,6 +128,18 @@ def test_the_order_of_pairs_does_not_matter(columns: Any, random: Any):
     ours, theirs = evaluation_metrics(*columns[:2]), evaluation_metrics(*shuffled[:2])
     assert ours == pytest.approx(theirs, abs=1e-12)
     assert flat(by_margin(*columns)) == pytest.approx(flat(by_margin(*shuffled)), abs=1e-12)
+
+
+def test_pairs_are_collected_in_order_and_taken_once():
+    pairs = EvaluationPairs()
+    for h in ([1.0, 2.0], [], [3.0]):
+        column = torch.tensor(h)
+        pairs.add(h=column, target=column / 4, margin=column * 2)
+    taken = pairs.take()
+    assert {name: values.tolist() for name, values in taken.items()} == {
+        "h": [1, 2, 3], "target": [0.25, 0.5, 0.75], "margin": [2, 4, 6]
+    }  # fmt: skip
+    assert all(values.shape == (0,) for values in pairs.take().values())
 
 
 def gaps_one_by_one(trainer: PairTrainer, pairs: list[dict[str, Any]]) -> list[float]:
