@@ -5,7 +5,7 @@ fine-tune is the model as it starts, so its own weights serve and no second copy
 Read by train_reference.py; trainer.py reads the columns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mmpo_core.encoded_pairs import Digests, EncodedPairs, Ints
+from mmpo_core.engine.batches import Batching, dataset_lengths
 from mmpo_core.errors import InputError
 from mmpo_core.logprobs import completion_logps
 from mmpo_core.processes import from_main
@@ -65,9 +66,8 @@ class ReferenceReport:
 def add_reference_logps(
     pairs: EncodedPairs,
     model: Any,
-    collator: Callable[[list[Any]], Batch],
+    batching: Batching,
     *,
-    batch_size: int,
     bf16: bool = False,
     cache: ReferenceCache | None = None,
 ) -> tuple[EncodedPairs, ReferenceReport]:
@@ -80,8 +80,7 @@ def add_reference_logps(
         pairs: N encoded pairs.
         model: the reference model, on the device it is to run on, its adapters (if any) to be
             disabled; left in the mode it was in.
-        collator: makes a batch of pairs, the chosen rows first.
-        batch_size: pairs in a forward pass.
+        batching: how pairs become batches; it must suit this model (engine/check.py).
         bf16: compute under bfloat16 autocast, as the training that follows.
         cache: of this model; in the first process's hands alone. None computes everything.
 
@@ -91,10 +90,10 @@ def add_reference_logps(
     cache = ReferenceCache() if cache is None else cache
     digests = pairs.digests()
     missing = from_main(lambda: _missing(cache, digests))
-    batches = length_sorted_batches(pairs, missing, batch_size)
+    batches = batches_of(pairs, missing, batching)
 
     def forward(examples: list[Any]) -> Forward:
-        batch = {name: value.to(model.device) for name, value in collator(examples).items()}
+        batch = {name: value.to(model.device) for name, value in batching.collate(examples).items()}
         logps, tokens = reference_logps(model, batch, bf16=bf16)
         return Forward(
             logps.view(2, -1).float().cpu().numpy(),
@@ -131,14 +130,13 @@ def _missing(cache: ReferenceCache, digests: Digests) -> Ints:
     return absent[np.sort(first)]
 
 
-def length_sorted_batches(pairs: EncodedPairs, rows: Ints, batch_size: int) -> list[Ints]:
-    """Return the rows in batches of pairs of about the same length, the longest first.
+def batches_of(pairs: EncodedPairs, rows: Ints, batching: Batching) -> list[Ints]:
+    """Return the rows in batches, those of the longest pairs first.
 
     Memory runs out at once if it does. What is left of an interrupted pass is the rest of the
-    same batches.
+    same batches: each is planned from the pairs that are left.
     """
-    longest_first = rows[np.argsort(-pairs.lengths[rows], kind="stable")]
-    return [longest_first[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [rows[group] for group in batching.plan(dataset_lengths(pairs).take(rows))]
 
 
 def check_same_vocabulary(tokenizer: Any, reference_tokenizer: Any, name: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from mmpo_core.engine.rewards import side_rewards
 from mmpo_core.errors import lookup
-from mmpo_core.logprobs import at_least_float32
 from mmpo_core.losses import REWARD_LOSSES, centring
 from mmpo_core.metrics import pair_metrics
 from mmpo_core.trainer import Batch, PairTrainer
@@ -33,14 +33,7 @@ class RewardTrainer(PairTrainer):
         self, model: Any, inputs: Batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return (B,) losses, and metric name -> (B,) values."""
-        output = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-        )
-        # (2B, 1) -> (2B,): a column against the (B,) targets would broadcast to (B, B)
-        rewards = at_least_float32(output.logits.squeeze(-1))
-        chosen, rejected = rewards.chunk(2)
+        chosen, rejected = side_rewards(model, inputs).chunk(2)
         losses = self.loss(chosen - rejected, inputs)
         if self.center_rewards:
             losses = losses + self.center_rewards * centring(chosen, rejected)

@@ -51,6 +51,7 @@ def train(options: TrainOptions) -> TrainResult:
     """
     from mmpo_core.run_folder import check_folder
     from mmpo_core.run_record import start_record
+    from mmpo_core.train_batching import run_batching
     from mmpo_core.train_data import load_tables
     from mmpo_core.train_progress import quiet_transformers
     from mmpo_core.train_reference import with_reference
@@ -66,9 +67,11 @@ def train(options: TrainOptions) -> TrainResult:
         tokenizer, pairs = encode_tables(options, tables)
         model = load_start(options, tokenizer)
         check_positions(model, pairs)
-        data = with_reference(options, arguments, model, tokenizer, pairs)
+        packing = run_batching(options, model.to(arguments.device), tokenizer, pairs)
+        data = with_reference(options, arguments, model, tokenizer, pairs, packing.batching)
         trainer = build_trainer(options, arguments, model, tokenizer, data)
         record = start_record(options, tables, pairs)
+        record["packing"] = packing.record()
         record["reference"] = data.record()
         record["resumed_from"] = checkpoint and checkpoint.name
         open_folder(options, trainer, record)

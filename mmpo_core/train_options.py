@@ -48,8 +48,12 @@ class TrainOptions:
         epochs: passes over the pairs
         max_steps: stop after this many optimizer steps, whatever the epochs
         batch_size: pairs per optimizer step
-        micro_batch_size: pairs per forward pass and device; the largest divisor of the batch size
-            up to 8 if not given
+        micro_batch_size: most pairs in a forward pass; only tokens_per_batch bounds it if not given
+        tokens_per_batch: most tokens in a forward pass, padding included; less takes less memory
+            and changes nothing else; 1024 on a CPU and 8192 on an accelerator if not given
+        packing: shared computes a pair's prompt once for both answers, several pairs in a row;
+            padded computes each conversation apart; auto shares if the model gives the same
+            log-probs both ways
         max_length: most tokens of prompt and answer together
         max_prompt_length: most tokens of a prompt; the end of a longer one is kept
         overlong: what to do with a pair over the limit
@@ -65,7 +69,9 @@ class TrainOptions:
         dtype: type the weights are loaded, trained and saved in; bfloat16 halves the memory and
             rounds small updates away
         gradient_checkpointing: recompute activations in the backward pass to save memory
-        attn_implementation: attention kernel, such as sdpa or flash_attention_2
+        attn_implementation: attention kernel: sdpa, eager, or on a GPU flex_attention, which skips
+            what packed rows mask; others, such as flash_attention_2, take padded rows only
+        compile: compile the model with torch.compile; pays in long runs
         logging_steps: optimizer steps between log entries
         eval_steps: optimizer steps between evaluations; only at the end if not given
         save_steps: optimizer steps between checkpoints
@@ -115,6 +121,8 @@ class TrainOptions:
     max_steps: int | None = None
     batch_size: int = 64
     micro_batch_size: int | None = None
+    tokens_per_batch: int | None = None
+    packing: Literal["auto", "shared", "padded"] = "auto"
     max_length: int = 1024
     max_prompt_length: int | None = None
     overlong: Literal["truncate", "drop", "error"] = "truncate"
@@ -130,6 +138,7 @@ class TrainOptions:
     dtype: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     attn_implementation: str | None = None
+    compile: bool = False
     logging_steps: int = 5
     eval_steps: int | None = None
     save_steps: int = 200
@@ -211,7 +220,8 @@ _RANGES: dict[str, tuple[Any, str]] = {
     **{
         name: (lambda v: v >= 1, "a whole number >= 1")
         for name in (
-            "max_steps batch_size micro_batch_size max_prompt_length logging_steps eval_steps "
+            "max_steps batch_size micro_batch_size tokens_per_batch max_prompt_length "
+            "logging_steps eval_steps "
             "save_steps save_total_limit limit"
         ).split()
     },

@@ -10,14 +10,15 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from mmpo_core.collate import PairCollator
 from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.engine.batches import Batching
 from mmpo_core.loss_options import chosen_loss
 from mmpo_core.models import load_policy, load_tokenizer
 from mmpo_core.processes import process
 from mmpo_core.reference import ReferenceReport, add_reference_logps, check_same_vocabulary
 from mmpo_core.reference_cache import ReferenceCache, cache_folder
 from mmpo_core.reference_model import reference_key
+from mmpo_core.train_batching import run_batching
 from mmpo_core.train_options import TrainOptions
 
 logger = logging.getLogger("mmpo_core.train")
@@ -31,11 +32,13 @@ class Referenced:
 
     Attributes:
         pairs: split -> its pairs, with the reference's log-probs unless there is a model.
+        batching: how pairs become micro-batches, for the policy and a model kept beside it.
         model: the reference, kept in memory to be asked at every step; else None.
         report: what the pass over the pairs cost; None where there was none.
     """
 
     pairs: Splits
+    batching: Batching
     model: Any = None
     report: ReferenceReport | None = None
 
@@ -45,7 +48,12 @@ class Referenced:
 
 
 def with_reference(
-    options: TrainOptions, arguments: Any, model: Any, tokenizer: Any, pairs: Splits
+    options: TrainOptions,
+    arguments: Any,
+    model: Any,
+    tokenizer: Any,
+    pairs: Splits,
+    batching: Batching,
 ) -> Referenced:
     """Return the pairs with the reference's log-probs, or with the model that will give them.
 
@@ -58,30 +66,35 @@ def with_reference(
         model: as load_start gives it, with adapters or without.
         tokenizer: the model's.
         pairs: split -> its pairs.
+        batching: how they become micro-batches for the model.
 
     Raises:
         InputError: if the reference cannot be loaded or has another vocabulary, or the cache's
             folder cannot be written to.
     """
     if options.objective == "reward" or chosen_loss(options).reference_free:
-        return Referenced(pairs)
+        return Referenced(pairs, batching)
     if options.reference_logps == "online":
         reference = _second_model(options, tokenizer).to(arguments.device)
-        return Referenced(pairs, model=reference.requires_grad_(False))
+        if batching.shared:  # the same micro-batches must suit both
+            batching = run_batching(options, reference, tokenizer, pairs).batching
+        return Referenced(pairs, batching, model=reference.requires_grad_(False))
     folder = cache_folder(options.reference_cache)  # first: loading takes long
     if options.reference is not None:
         model = _second_model(options, tokenizer)
     cache = _cache_of(model, folder, arguments.device.type, bf16=options.bf16)
     model.to(arguments.device)
-    collator = PairCollator(tokenizer.pad_token_id)
-    how = {"batch_size": arguments.per_device_eval_batch_size, "bf16": options.bf16}
+    used = batching
+    if options.reference is not None:
+        used = run_batching(options, model, tokenizer, pairs).batching
     done = {
-        name: add_reference_logps(split, model, collator, cache=cache, **how)
+        name: add_reference_logps(split, model, used, cache=cache, bf16=options.bf16)
         for name, split in pairs.items()
     }
     report = reduce(add, (one for _, one in done.values()))
     logger.info("%s", report.line())
-    return Referenced({name: split for name, (split, _) in done.items()}, report=report)
+    referenced = {name: split for name, (split, _) in done.items()}
+    return Referenced(referenced, batching, report=report)
 
 
 def _cache_of(model: Any, folder: Any, device: str, *, bf16: bool) -> ReferenceCache:

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mmpo_core.collate import PairCollator
 from mmpo_core.encode import encode_pairs
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.errors import InputError
@@ -78,10 +77,13 @@ def load_start(options: TrainOptions, tokenizer: Any) -> Any:
             "lost (at lr 5e-7, over 99 % of them). bf16 with float32 weights keeps them"
         )
     if options.objective == "reward":
-        return without_dropout(
-            load_reward_model(options.model, tokenizer, seed=options.seed, **how)
-        )
-    return without_dropout(load_policy(options.model, **how))
+        model = load_reward_model(options.model, tokenizer, seed=options.seed, **how)
+    else:
+        model = load_policy(options.model, **how)
+    if options.compile:
+        # the decoder alone, for rows of any shape: the head works on chunks
+        model.get_decoder().compile(dynamic=True)
+    return without_dropout(model)
 
 
 def without_dropout(model: Any) -> Any:
@@ -123,7 +125,7 @@ def build_trainer(
     common: dict[str, Any] = {
         "model": model,
         "args": arguments,
-        "data_collator": PairCollator(tokenizer.pad_token_id),
+        "batching": data.batching,
         "train_dataset": pairs["train"],
         "eval_dataset": pairs.get("eval"),
         "processing_class": tokenizer,

@@ -6,11 +6,12 @@ Read next: losses/policy.py, logprobs.py; reward.py for reward models; train.py 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from mmpo_core.errors import InputError, lookup
@@ -18,7 +19,9 @@ from mmpo_core.evaluation import EvaluationPairs, by_margin, evaluation_metrics,
 from mmpo_core.logprobs import completion_logps
 from mmpo_core.losses import LOSSES, answer_scores, sft_loss
 from mmpo_core.metrics import PairMeans, pair_metrics
+from mmpo_core.processes import gathered
 from mmpo_core.reference import reference_logps
+from mmpo_core.step_trainer import StepTrainer
 
 Tensor = torch.Tensor
 Batch = Mapping[str, Tensor]
@@ -32,11 +35,11 @@ _MUST_BE_FINITE = {
 }
 
 
-class PairTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer whose batches are pairs; subclasses say what a pair's loss is.
+class PairTrainer(StepTrainer):
+    """A StepTrainer that averages over pairs; subclasses say what a pair's loss is.
 
-    A batch holds input_ids, attention_mask and completion_mask (2B, T), the B chosen rows before
-    the B rejected ones, and target, margin and weight (B,), as mmpo_core.collate makes them.
+    A micro-batch is what Batching.collate makes, with target, margin and weight (B,). It may hold
+    no pair at all: processes with fewer pairs than others run empty ones.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -46,7 +49,7 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         super().__init__(**kwargs, callbacks=callbacks)
         # Trainer turns the cache off in the config that is saved; pair_losses turns it off itself
         config.use_cache = use_cache
-        # compute_loss divides by the number of pairs itself: Trainer must not divide again
+        # compute_loss divides by the step's pairs itself: Trainer must not divide again
         self.model_accepts_loss_kwargs = True
         self._train_means = PairMeans()
         self._eval_means = PairMeans()
@@ -57,14 +60,6 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         """Return (B,) losses, and metric name -> (B,) values. Subclasses say how."""
         raise NotImplementedError
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
-    ) -> tuple[list[Batch], Tensor]:
-        """Return the micro-batches of an optimizer step, and its pairs over all processes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        pairs = torch.tensor(sum(len(batch["target"]) for batch in batches), device=device)
-        return batches, self._sum_over_processes(pairs)
-
     def compute_loss(
         self,
         model: Any,
@@ -73,7 +68,8 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: Tensor | None = None,
     ) -> Tensor:
         """Return this micro-batch's share of the mean loss over the optimizer step's pairs."""
-        losses, values = self.pair_losses(model, inputs)
+        with self.accelerator.autocast():
+            losses, values = self.pair_losses(model, inputs)
         self._train_means.add(values)
         weighted = (losses * inputs["weight"]).sum()
         pairs = len(losses) if num_items_in_batch is None else num_items_in_batch
@@ -87,21 +83,16 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         inputs: dict[str, Tensor],
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
-    ) -> tuple[Tensor, None, None]:
-        """Evaluate a batch; the numbers that count go into the evaluation's means."""
+    ) -> tuple[None, None, None]:
+        """Evaluate a micro-batch: what counts goes into the evaluation's means, not to Trainer."""
         batch = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager():
+        with torch.no_grad(), self.accelerator.autocast():
             losses, values = self.pair_losses(model, batch)
-        values = {"loss": losses * batch["weight"], **values}
-        # gathering also drops the pairs that fill up a distributed run's last batch
-        gathered = self.accelerator.gather_for_metrics({**values, "margin": batch["margin"]})
+        self._eval_means.add({"loss": losses * batch["weight"], **values})
         self._eval_pairs.add(
-            h=gathered["rewards/margins"],
-            target=gathered["targets/mean"],
-            margin=gathered.pop("margin"),
+            h=values["rewards/margins"], target=values["targets/mean"], margin=batch["margin"]
         )
-        self._eval_means.add(gathered)
-        return losses.mean(), None, None
+        return None, None, None
 
     def evaluation_loop(
         self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
@@ -113,7 +104,9 @@ class PairTrainer(Trainer):  # type: ignore[misc]
         """
         self._eval_means, self._eval_pairs = PairMeans(), EvaluationPairs()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        metrics, pairs = self._eval_means.take(), self._eval_pairs.take()
+        metrics = self._eval_means.take(self._sum_over_processes)
+        parts = gathered(self._eval_pairs.take())
+        pairs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if math.isfinite(metrics["loss"]):  # log() stops a run that diverged, and says so
             self.margin_table = by_margin(pairs["h"], pairs["target"], pairs["margin"])
             metrics |= evaluation_metrics(pairs["h"], pairs["target"]) | flat(self.margin_table)

@@ -24,8 +24,11 @@ _REFUSED = {
     "learning_rate": "use --lr",
     "num_train_epochs": "use --epochs",
     "max_steps": "use --max-steps",
-    "per_device_train_batch_size": "use --micro-batch-size",
-    "gradient_accumulation_steps": "use --batch-size and --micro-batch-size",
+    "per_device_train_batch_size": "use --batch-size, and --tokens-per-batch for memory",
+    "per_device_eval_batch_size": "use --tokens-per-batch",
+    "gradient_accumulation_steps": "use --batch-size; --tokens-per-batch bounds a forward pass",
+    "auto_find_batch_size": "use --tokens-per-batch; it changes memory and nothing else",
+    "torch_compile": "use --compile",
     "lr_scheduler_type": "use --scheduler",
     "warmup_ratio": "use --warmup-ratio",
     "warmup_steps": "use --warmup-ratio",
@@ -48,7 +51,6 @@ _REFUSED = {
     "train_sampling_strategy": _NO_LENGTHS,
     "group_by_length": _NO_LENGTHS,
 }
-_MOST_AT_ONCE = 8
 
 
 def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
@@ -92,11 +94,12 @@ def _learning(options: TrainOptions) -> dict[str, Any]:
 
     on_cpu = options.device == "cpu" or not torch.accelerator.is_available()
     devices = int(os.environ.get("WORLD_SIZE", "1"))
-    micro = micro_batch_size(options, devices)
+    share = pairs_per_device(options, devices)
     return {
-        "per_device_train_batch_size": micro,
-        "per_device_eval_batch_size": micro,
-        "gradient_accumulation_steps": options.batch_size // (micro * devices),
+        # a batch is an optimizer step; StepTrainer cuts it into micro-batches
+        "per_device_train_batch_size": share,
+        "per_device_eval_batch_size": share,
+        "gradient_accumulation_steps": 1,
         "learning_rate": options.lr,
         "num_train_epochs": options.epochs,
         "max_steps": options.max_steps or -1,
@@ -147,24 +150,16 @@ def warmup_steps(options: TrainOptions, pairs: int) -> int:
     return math.floor(round(options.warmup_ratio * steps, 9))
 
 
-def micro_batch_size(options: TrainOptions, devices: int = 1) -> int:
-    """Return the pairs per forward pass and device.
+def pairs_per_device(options: TrainOptions, devices: int = 1) -> int:
+    """Return the pairs of an optimizer step over the number of devices.
 
     Raises:
-        InputError: if the batch cannot be made of whole micro-batches on every device.
+        InputError: if the batch size is not divisible by it.
     """
     share, rest = divmod(options.batch_size, devices)
     if rest:
         raise InputError(f"batch_size {options.batch_size} is not divisible by {devices} devices")
-    if options.micro_batch_size is None:
-        return max(size for size in range(1, _MOST_AT_ONCE + 1) if share % size == 0)
-    if share % options.micro_batch_size:
-        on_each = f" ({share} on each of {devices} devices)" if devices > 1 else ""
-        raise InputError(
-            f"batch_size {options.batch_size}{on_each} is not divisible by micro_batch_size "
-            f"{options.micro_batch_size}: an optimizer step is made of whole micro-batches"
-        )
-    return options.micro_batch_size
+    return share
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:

@@ -16,7 +16,16 @@ from torch import Tensor
 from mmpo_core.collate import PairCollator, columns_of
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.engine.packed import lengths_of, pack
-from mmpo_core.engine.rows import Ints, Limits, PairLengths, deal, plan_padded, plan_shared
+from mmpo_core.engine.rows import (
+    Ints,
+    Limits,
+    PairLengths,
+    deal,
+    plan_padded,
+    plan_shared,
+    rounded_up,
+    rows_of,
+)
 
 Batch = dict[str, Tensor]
 Example = dict[str, Any]
@@ -42,28 +51,47 @@ class Batching:
             return plan_shared(lengths.shared, self.limits)
         return plan_padded(lengths.longer, self.limits)
 
-    def collate(self, examples: Sequence[Example]) -> Batch:
+    def collate(self, examples: Sequence[Example], like: Example | None = None) -> Batch:
         """Return the tensors of a micro-batch of B pairs, and its columns (B,).
 
-        Also of no pairs: one row of padding, which is computed and counts for nothing.
+        Args:
+            examples: in the order of the plan. If there are none, the batch is one row of padding,
+                which is computed and counts for nothing.
+            like: an example that says which columns a batch of no pairs has.
         """
-        if self.shared or not examples:
-            packed = pack(examples, self.pad_token_id, self.limits)
-            if not self.shared:
-                del packed["segments"], packed["position_ids"]
-                packed["attention_mask"] = torch.ones_like(packed["input_ids"])
-            return packed | (columns_of(examples) if examples else {})
-        collator = PairCollator(self.pad_token_id, self.limits.multiple_of)
-        return with_targets(collator(examples))
+        if examples and not self.shared:
+            collator = PairCollator(self.pad_token_id, self.limits.multiple_of)
+            return with_targets(collator(examples))
+        batch = pack(examples, self.pad_token_id, self.limits)
+        if not self.shared:
+            del batch["segments"], batch["position_ids"]
+            batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+        columns = columns_of(examples or [like or {}])
+        return batch | {name: column[: len(examples)] for name, column in columns.items()}
+
+    def positions(self, lengths: PairLengths) -> int:
+        """Return the positions that a model computes for N pairs planned together."""
+        total = 0
+        for group in self.plan(lengths):
+            part = lengths.take(group)
+            if self.shared:
+                used = [int(part.shared[row].sum()) for row in rows_of(part.shared, self.limits)]
+                total += len(used) * rounded_up(max(used), self.limits.multiple_of)
+            else:
+                width = rounded_up(int(part.longer.max()), self.limits.multiple_of)
+                total += 2 * len(group) * width
+        return total
 
     def padded(self) -> "Batching":
         """Return the same without sharing prompts."""
         return replace(self, shared=False, limits=replace(self.limits, long_rows=False))
 
 
-def encoded_lengths(pairs: EncodedPairs) -> PairLengths:
-    """Return the tokens of encoded pairs."""
-    return PairLengths(pairs.prompt.lengths, pairs.chosen.lengths, pairs.rejected.lengths)
+def dataset_lengths(pairs: Any) -> PairLengths:
+    """Return the tokens of the pairs of a data set: EncodedPairs, or examples by number."""
+    if isinstance(pairs, EncodedPairs):
+        return PairLengths(pairs.prompt.lengths, pairs.chosen.lengths, pairs.rejected.lengths)
+    return lengths_of([pairs[i] for i in range(len(pairs))])
 
 
 def with_targets(batch: Batch) -> Batch:
@@ -114,9 +142,9 @@ class StepCollator:
         mine, share = plans[self.process], shares[self.process]
         groups = [share[group] for group in mine]
         groups += [share[:0]] * (max(map(len, plans)) - len(groups))
-        nothing = {name: column[:0] for name, column in columns_of(examples[:1]).items()}
         batches = [
-            nothing | self.batching.collate([examples[int(i)] for i in group]) for group in groups
+            self.batching.collate([examples[int(i)] for i in group], examples[0])
+            for group in groups
         ]
         return {"pairs": len(examples), "micro_batches": batches}
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mmpo_core.encoded_pairs import EncodedPairs
-from mmpo_core.engine.batches import Batching, encoded_lengths
+from mmpo_core.engine.batches import Batching, dataset_lengths
 from mmpo_core.engine.rows import rounded_up
 from mmpo_core.engine.scoring import (
     CALL_ERRORS,
@@ -144,7 +144,7 @@ def _difference(values: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype
 
 def _sample(splits: Mapping[str, EncodedPairs]) -> list[dict[str, Any]]:
     """Return up to four pairs, longest first: longest in all, longest answer, median, shortest."""
-    lengths = [encoded_lengths(pairs) for pairs in splits.values()]
+    lengths = [dataset_lengths(pairs) for pairs in splits.values()]
     whole = np.concatenate([part.shared for part in lengths])
     longer = np.concatenate([part.longer for part in lengths])
     order = np.argsort(-whole, kind="stable")

@@ -12,10 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpo_core.collate import PairCollator
 from mmpo_core.encoded_pairs import EncodedPairs, EncodeReport, Ragged
+from mmpo_core.engine.batches import Batching
+from mmpo_core.engine.rows import Limits
 from mmpo_core.errors import InputError
-from mmpo_core.reference import ReferenceReport, add_reference_logps, length_sorted_batches
+from mmpo_core.reference import ReferenceReport, add_reference_logps, batches_of
 from mmpo_core.reference_cache import ReferenceCache
 from mmpo_core.reference_model import reference_key
 from mmpo_core.reference_pass import _next_size
@@ -35,28 +36,36 @@ def encoded(examples: list[dict[str, list[int]]]) -> EncodedPairs:
     return EncodedPairs(*runs, np.arange(count), names, EncodeReport(count, count, 0, 0, 0, 0))
 
 
-class Counting:
-    """A collator that counts pairs, and is interrupted after some batches."""
+def by_pairs(count: int) -> Batching:
+    """Padded batches of so many pairs."""
+    return Batching(PAD, Limits(tokens=10**6, pairs=count))
 
-    def __init__(self, until: int = 10**9) -> None:
-        self.pairs, self.left, self.collate = 0, until, PairCollator(PAD)
 
-    def __call__(self, examples: list[Any]) -> dict[str, torch.Tensor]:
+class Counting(Batching):
+    """Counts pairs, and is interrupted after some batches."""
+
+    def __init__(self, until: int = 10**9, batching: Batching | None = None) -> None:
+        batching = batching or by_pairs(2)
+        super().__init__(batching.pad_token_id, batching.limits, batching.shared)
+        vars(self).update(pairs=0, left=until)
+
+    def collate(self, examples: Any, like: Any = None) -> dict[str, torch.Tensor]:
         if self.left == 0:
             raise KeyboardInterrupt
-        self.left -= 1
-        self.pairs += len(examples)
-        return self.collate(examples)
+        vars(self).update(left=self.left - 1, pairs=self.pairs + len(examples))
+        return super().collate(examples, like)
 
 
 def run(
-    pairs: EncodedPairs, cache: ReferenceCache | None = None, collator: Any = None, **how: Any
+    pairs: EncodedPairs,
+    cache: ReferenceCache | None = None,
+    batching: Batching | None = None,
+    batch_size: int = 2,
+    **how: Any,
 ) -> tuple[np.ndarray, ReferenceReport]:
     """Return (2, N) log-probs, and the report."""
-    how = {"batch_size": 2} | how
-    done, report = add_reference_logps(
-        pairs, small_policy(1), collator or PairCollator(PAD), cache=cache, **how
-    )
+    batching = batching or by_pairs(batch_size)
+    done, report = add_reference_logps(pairs, small_policy(1), batching, cache=cache, **how)
     return np.stack([done.columns[f"reference_{s}_logps"] for s in ("chosen", "rejected")]), report
 
 
@@ -83,11 +92,11 @@ def test_log_probs_come_back_to_their_pairs(batch_size: int):
 
 
 def test_what_the_cache_has_is_not_computed_again(tmp_path: Path):
-    pairs, collator = encoded(id_pairs(9)), Counting()
+    pairs, batching = encoded(id_pairs(9)), Counting()
     first, _ = run(pairs, ReferenceCache(tmp_path, KEY))
-    again, report = run(pairs, ReferenceCache(tmp_path, KEY), collator)
+    again, report = run(pairs, ReferenceCache(tmp_path, KEY), batching)
     assert np.array_equal(again, first)
-    assert (collator.pairs, report.computed, report.forward_tokens) == (0, 0, 0)
+    assert (batching.pairs, report.computed, report.forward_tokens) == (0, 0, 0)
 
 
 def test_only_pairs_that_are_new_are_computed(tmp_path: Path):
@@ -95,18 +104,18 @@ def test_only_pairs_that_are_new_are_computed(tmp_path: Path):
     examples = id_pairs(12)
     run(encoded(examples[:9]), ReferenceCache(tmp_path, KEY))
     mixed = [*examples[11:8:-1], *examples[8:1:-1]]
-    collator = Counting()
-    logps, report = run(encoded(mixed), ReferenceCache(tmp_path, KEY), collator)
-    assert (collator.pairs, report.computed) == (3, 3)
+    batching = Counting()
+    logps, report = run(encoded(mixed), ReferenceCache(tmp_path, KEY), batching)
+    assert (batching.pairs, report.computed) == (3, 3)
     assert logps == pytest.approx(one_by_one(mixed), rel=1e-5)
     assert len(ReferenceCache(tmp_path, KEY)) == 12
 
 
 def test_the_same_pair_twice_is_computed_once():
     examples = id_pairs(3)
-    collator = Counting()
-    logps, report = run(encoded([*examples, examples[1]]), collator=collator)
-    assert collator.pairs == 3
+    batching = Counting()
+    logps, report = run(encoded([*examples, examples[1]]), batching=batching)
+    assert batching.pairs == 3
     assert logps[:, 3].tolist() == logps[:, 1].tolist()
     assert report.to_dict()["from_cache"] == 1
 
@@ -124,15 +133,28 @@ def test_positions_are_counted_with_their_padding():
 
 
 @pytest.mark.parametrize("until", [0, 1, 3])
-def test_an_interrupted_pass_goes_on_and_ends_with_the_same_numbers(until: int, tmp_path: Path):
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_interrupted_pass_goes_on_and_ends_with_the_same_numbers(
+    until: int, shared: bool, tmp_path: Path
+):
     pairs = encoded(id_pairs(9))
-    whole, _ = run(pairs)
+    limits = Limits(tokens=60, pairs=2)
+    whole, _ = run(pairs, batching=Batching(PAD, limits, shared))
     with pytest.raises(KeyboardInterrupt):
-        run(pairs, ReferenceCache(tmp_path, KEY), Counting(until))
-    collator = Counting()
-    again, report = run(pairs, ReferenceCache(tmp_path, KEY), collator)
+        run(pairs, ReferenceCache(tmp_path, KEY), Counting(until, Batching(PAD, limits, shared)))
+    batching = Counting(batching=Batching(PAD, limits, shared))
+    again, report = run(pairs, ReferenceCache(tmp_path, KEY), batching)
     assert np.array_equal(again, whole)  # to the last bit: the rest of the same batches
-    assert (collator.pairs, report.computed) == (9 - 2 * until, 9 - 2 * until)
+    assert batching.pairs == report.computed
+    assert report.computed == 9 if until == 0 else report.computed < 9
+
+
+def test_shared_prompts_give_the_same_log_probs():
+    examples = id_pairs(11)
+    shared = Batching(PAD, Limits(tokens=60), shared=True)
+    logps, report = run(encoded(examples), batching=shared)
+    assert logps == pytest.approx(one_by_one(examples), rel=1e-5)
+    assert report.forward_tokens < run(encoded(examples))[1].forward_tokens
 
 
 def test_a_killed_pass_keeps_the_parts_it_has_written(
@@ -172,7 +194,7 @@ def test_batches_hold_every_row_once_from_long_to_short(
         [{"prompt_ids": [1] * n, "chosen_ids": [2], "rejected_ids": [2]} for n in lengths]
     )
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, len(lengths) - 1), min_size=1))))
-    batches = length_sorted_batches(pairs, rows, batch_size)
+    batches = batches_of(pairs, rows, by_pairs(batch_size))
     flat = np.concatenate(batches)
     assert sorted(flat) == list(rows)
     assert all(a >= b for a, b in zip(pairs.lengths[flat], pairs.lengths[flat][1:], strict=False))
@@ -180,7 +202,7 @@ def test_batches_hold_every_row_once_from_long_to_short(
     # whatever was done of them, the rest makes the same batches
     done = data.draw(st.integers(0, len(batches)))
     left = np.sort(np.concatenate([*batches[done:], rows[:0]]))
-    rest = length_sorted_batches(pairs, left, batch_size)
+    rest = batches_of(pairs, left, by_pairs(batch_size))
     assert [list(batch) for batch in rest] == [list(batch) for batch in batches[done:]]
 
 
@@ -190,7 +212,7 @@ def test_a_model_whose_numbers_are_not_finite_is_an_error_and_nothing_is_kept(tm
     with torch.no_grad():
         model.lm_head.weight[5] = float("nan")
     with pytest.raises(InputError, match=r"no finite log-prob to the answers of pair id-\d"):
-        add_reference_logps(pairs, model, PairCollator(PAD), batch_size=1, cache=cache)
+        add_reference_logps(pairs, model, by_pairs(1), cache=cache)
     assert len(ReferenceCache(tmp_path, KEY)) == 0
 
 
@@ -206,7 +228,7 @@ def test_bfloat16_is_computed_as_bfloat16_and_kept_apart(tmp_path: Path):
 
 def test_the_model_is_left_in_the_mode_it_was_in():
     model = small_policy(1).train()
-    add_reference_logps(encoded(id_pairs(2)), model, PairCollator(PAD), batch_size=2)
+    add_reference_logps(encoded(id_pairs(2)), model, by_pairs(2))
     assert model.training
 
 
@@ -224,10 +246,10 @@ mmpo_core.reference_pass._FIRST_PART_TOKENS = 60
 dist.init_process_group("gloo")
 main = dist.get_rank() == 0
 cache = ReferenceCache(folder, KEY) if main else None
-collator = Counting()
-logps, report = run(encoded(id_pairs(11)), cache, collator)
+batching = Counting()
+logps, report = run(encoded(id_pairs(11)), cache, batching)
 np.save(folder / f"{dist.get_rank()}.npy", logps)
-(folder / f"{dist.get_rank()}.txt").write_text(f"{collator.pairs} {report.computed}")
+(folder / f"{dist.get_rank()}.txt").write_text(f"{batching.pairs} {report.computed}")
 dist.destroy_process_group()
 """
 

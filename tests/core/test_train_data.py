@@ -12,7 +12,7 @@ from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.train_data import cautions, held_out_rows, load_tables, mean_one, target_gap
 from mmpo_core.train_options import TrainOptions
-from mmpo_core.training_args import micro_batch_size
+from mmpo_core.training_args import pairs_per_device
 from tests.core.pair_tables import METADATA, pair_table
 
 
@@ -55,21 +55,11 @@ def test_weights_keep_their_ratios_and_average_one():
     assert mean_one([1, 2, 3]).tolist() == [0.5, 1.0, 1.5]
 
 
-@pytest.mark.parametrize(
-    ("batch", "devices", "micro"), [(64, 1, 8), (4, 1, 4), (10, 1, 5), (7, 1, 7), (22, 2, 1)]
-)
-def test_micro_batch_is_the_largest_divisor_up_to_eight(batch: int, devices: int, micro: int):
-    """22 pairs on 2 devices: 11 on each, and 11 has no divisor from 2 to 8."""
-    options = TrainOptions(pairs=Path("p"), model="m", batch_size=batch)
-    assert micro_batch_size(options, devices) == micro
-
-
 def test_a_batch_must_divide_over_the_devices():
-    options = TrainOptions(pairs=Path("p"), model="m", batch_size=6, micro_batch_size=2)
+    options = TrainOptions(pairs=Path("p"), model="m", batch_size=6)
+    assert pairs_per_device(options, 3) == 2
     with pytest.raises(InputError, match="6 is not divisible by 4 devices"):
-        micro_batch_size(options, 4)
-    with pytest.raises(InputError, match=r"\(3 on each of 2 devices\) is not divisible"):
-        micro_batch_size(options, 2)
+        pairs_per_device(options, 4)
 
 
 def cautions_of(path: Path, **options: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""MMPOTrainer and RewardTrainer: averages over pairs, accumulation, metrics, learnt gaps."""
+"""MMPOTrainer and RewardTrainer: averages over pairs, micro-batches, metrics, learnt gaps."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ import torch
 from transformers import TrainingArguments
 
 from mmpo_core.bradley_terry import probability
+from mmpo_core.engine.batches import Batching
+from mmpo_core.engine.rows import Limits
 from mmpo_core.errors import InputError
 from mmpo_core.logprobs import completion_logps
 from mmpo_core.losses import LOSSES
 from mmpo_core.reward import RewardTrainer
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
-from tests.core.small_models import IdCollator, id_pairs, small_policy, small_reward_model
+from tests.core.small_models import PAD, IdCollator, id_pairs, small_policy, small_reward_model
 
 BETA = 0.1
 
@@ -39,11 +41,12 @@ def make(
     folder: Path,
     train: list[Any],
     evaluate: list[Any] | None = None,
+    batching: Batching | None = None,
     **arguments: Any,
 ) -> PairTrainer:
+    """A trainer with steps of 2 pairs and evaluations in padded micro-batches of 2."""
     fields = {
         "per_device_train_batch_size": 2,
-        "per_device_eval_batch_size": 2,
         "learning_rate": 0.0,
         "logging_steps": 1,
         "max_grad_norm": 0.0,
@@ -64,7 +67,7 @@ def make(
             remove_unused_columns=False,
             **{**fields, **arguments},
         ),
-        data_collator=IdCollator(),
+        batching=batching or Batching(PAD, Limits(tokens=10**6, pairs=2)),
         train_dataset=train,
         eval_dataset=evaluate,
         **extra,
@@ -80,35 +83,63 @@ def weights_after_one_step(trainer: PairTrainer) -> tuple[float, torch.Tensor]:
     return loss, torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
 
 
+BATCHINGS = {
+    "one padded batch": Batching(PAD, Limits(tokens=10**6)),
+    "a pair at a time": Batching(PAD, Limits(tokens=10**6, pairs=1)),
+    "3 + 1 pairs": Batching(PAD, Limits(tokens=10**6, pairs=3)),
+    "padded by tokens": Batching(PAD, Limits(tokens=50)),
+    "shared, one row": Batching(PAD, Limits(tokens=200, long_rows=True), shared=True),
+    "shared, rows": Batching(PAD, Limits(tokens=10**6), shared=True),
+    "shared by tokens": Batching(PAD, Limits(tokens=50), shared=True),
+    "shared, padded to 8": Batching(PAD, Limits(tokens=80, multiple_of=8), shared=True),
+}
+
+
 @KINDS
-@pytest.mark.parametrize(("micro", "steps"), [(1, 4), (2, 2), (3, 2)])
-def test_accumulated_gradients_equal_those_of_the_whole_batch(
-    kind: type[PairTrainer], micro: int, steps: int, tmp_path: Path
+@pytest.mark.parametrize("name", BATCHINGS)
+def test_gradients_do_not_depend_on_how_a_step_is_cut_and_packed(
+    kind: type[PairTrainer], name: str, tmp_path: Path
 ):
-    """SGD at lr 1 moves the weights by the gradient: 4 x 1 and 3 + 1 pairs against 1 x 4."""
+    """SGD at lr 1 moves the weights by the gradient: each way against one padded batch."""
     common = {"optim": "sgd", "learning_rate": 1.0, "lr_scheduler_type": "constant"}
     pairs = pairs_with_targets(4)
     start = torch.cat(
         [p.detach().flatten() for p in make(kind, tmp_path, pairs).model.parameters()]
     )
-    results = [
-        weights_after_one_step(
-            make(
-                kind,
-                tmp_path,
-                pairs,
-                per_device_train_batch_size=size,
-                gradient_accumulation_steps=count,
-                **common,
-            )
+    results = []
+    for batching in (BATCHINGS["one padded batch"], BATCHINGS[name]):
+        trainer = make(
+            kind, tmp_path, pairs, batching=batching, per_device_train_batch_size=4, **common
         )
-        for size, count in ((4, 1), (micro, steps))
-    ]
-    (loss, whole), (accumulated_loss, accumulated) = results
+        results.append(weights_after_one_step(trainer))
+        assert trainer.state.global_step == 1
+    (loss, whole), (cut_loss, cut) = results
     gradient = whole - start
     assert float(gradient.norm()) > 0.01
-    assert float((accumulated - whole).norm() / gradient.norm()) < 1e-6
-    assert accumulated_loss == pytest.approx(loss, rel=1e-6)
+    assert float((cut - whole).norm() / gradient.norm()) < 1e-6
+    assert cut_loss == pytest.approx(loss, rel=1e-6)
+
+
+def test_accumulation_over_batches_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="a batch is a whole optimizer step"):
+        make(RewardTrainer, tmp_path, pairs_with_targets(2), gradient_accumulation_steps=2)
+
+
+def test_steps_have_the_same_pairs_however_they_are_packed(tmp_path: Path):
+    """The order is the seed's; 5 pairs by 2 make steps of 2, 2 and 1."""
+    pairs = pairs_with_targets(5)
+    steps = []
+    for name in ("one padded batch", "shared by tokens"):
+        trainer = make(MMPOTrainer, tmp_path, pairs, batching=BATCHINGS[name], data_seed=7)
+        loader = trainer.get_train_dataloader()
+        steps.append(
+            [
+                sorted(t for batch in step["micro_batches"] for t in batch["target"].tolist())
+                for step in loader
+            ]
+        )
+    assert [len(step) for step in steps[0]] == [2, 2, 1]
+    assert steps[0] == steps[1]
 
 
 def expected_means(trainer: PairTrainer, pairs: list[dict[str, Any]]) -> dict[str, float]:
@@ -144,12 +175,13 @@ def expected_means(trainer: PairTrainer, pairs: list[dict[str, Any]]) -> dict[st
 
 
 @KINDS
+@pytest.mark.parametrize("batching", [None, BATCHINGS["shared by tokens"]])
 def test_evaluation_means_are_over_pairs_with_an_uneven_last_batch(
-    kind: type[PairTrainer], tmp_path: Path
+    kind: type[PairTrainer], batching: Batching | None, tmp_path: Path
 ):
     """Batches of 2, 2 and 1: a mean of batch means would count the fifth pair twice."""
     pairs = pairs_with_targets(5)
-    trainer = make(kind, tmp_path, pairs, evaluate=pairs)
+    trainer = make(kind, tmp_path, pairs, evaluate=pairs, batching=batching)
     metrics = trainer.evaluate()
     for name, value in expected_means(trainer, pairs).items():
         assert metrics[f"eval_{name}"] == pytest.approx(value, rel=1e-6), name
@@ -177,10 +209,12 @@ def test_sft_term_divides_each_answer_by_its_own_length(loss: str, tmp_path: Pat
 
 
 @KINDS
-def test_training_means_are_over_pairs_under_accumulation(kind: type[PairTrainer], tmp_path: Path):
+def test_training_means_are_over_pairs_of_all_micro_batches(
+    kind: type[PairTrainer], tmp_path: Path
+):
     """One optimizer step over micro-batches of 2, 2 and 1 pairs, at lr 0."""
     pairs = pairs_with_targets(5)
-    trainer = make(kind, tmp_path, pairs, gradient_accumulation_steps=3)
+    trainer = make(kind, tmp_path, pairs, per_device_train_batch_size=5)
     trainer.train()
     first = trainer.state.log_history[0]
     assert trainer.state.global_step == 1

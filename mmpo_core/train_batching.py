@@ -1,0 +1,91 @@
+"""How a run's pairs become micro-batches, from its options and model. Read by train.py.
+
+engine/check.py tries whether the model may share prompts; the limits are chosen here.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.engine.batches import Batching, dataset_lengths
+from mmpo_core.engine.check import choose_batching
+from mmpo_core.engine.rewards import reward_values
+from mmpo_core.engine.rows import Limits
+from mmpo_core.engine.scoring import completion_token_logps, scorer_of
+from mmpo_core.step_trainer import tokens_per_batch
+from mmpo_core.train_options import TrainOptions
+
+logger = logging.getLogger("mmpo_core.train")
+
+_FLEX = "flex_attention"
+# FlexAttention skips blocks of this size; kernels of accelerators take rows of multiples of 8.
+_FLEX_BLOCK, _ALIGNED = 128, 8
+
+
+@dataclass(frozen=True)
+class RunBatching:
+    """What a run uses.
+
+    Attributes:
+        batching: how pairs become micro-batches.
+        why_padded: why prompts are not shared although they might have been.
+        own_logits: why the model's own logits are computed instead of chunks; None if they are not.
+        tokens: positions in one pass over the training pairs, padding included.
+        tokens_apart: the same with every conversation apart and no padding.
+    """
+
+    batching: Batching
+    why_padded: str | None
+    own_logits: str | None
+    tokens: int
+    tokens_apart: int
+
+    def record(self) -> dict[str, Any]:
+        """Return what run.json says about it."""
+        limits = self.batching.limits
+        return {
+            "used": "shared" if self.batching.shared else "padded",
+            "why_padded": self.why_padded,
+            "tokens_per_batch": limits.tokens,
+            "tokens_per_epoch": self.tokens,
+            "tokens_of_conversations": self.tokens_apart,
+            "own_logits": self.own_logits,
+        }
+
+
+def run_batching(
+    options: TrainOptions, model: Any, tokenizer: Any, pairs: Mapping[str, EncodedPairs]
+) -> RunBatching:
+    """Return how a run's pairs are batched for a model, policy or reference.
+
+    Args:
+        options: checked options.
+        model: unwrapped, on its device.
+        tokenizer: its pad token stands in padded places.
+        pairs: split -> its pairs.
+
+    Raises:
+        InputError: if packing is `shared` and the model cannot.
+    """
+    flex = model.config.get_text_config()._attn_implementation == _FLEX
+    aligned = 1 if model.device.type == "cpu" else _ALIGNED
+    limits = Limits(
+        tokens=options.tokens_per_batch or tokens_per_batch(model.device),
+        pairs=options.micro_batch_size,
+        long_rows=flex,
+        multiple_of=_FLEX_BLOCK if flex else aligned,
+    )
+    batching = Batching(tokenizer.pad_token_id, limits)
+    reward = options.objective == "reward"
+    function = reward_values if reward else completion_token_logps
+    choice = choose_batching(model, pairs, batching, options.packing, function)
+    lengths = dataset_lengths(pairs["train"])
+    return RunBatching(
+        choice.batching,
+        choice.why_padded,
+        None if reward else scorer_of(model).why_not,
+        choice.batching.positions(lengths),
+        int((2 * lengths.prompt + lengths.chosen + lengths.rejected).sum()),
+    )
