@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from margintool.cli.from_options import Given, command_from
+from mmpo_core.run_options import RunOptions
 from mmpo_core.train_options import TrainOptions
 
 HELP = """Train a policy or a reward model on a pair file with MMPO.
@@ -37,6 +38,7 @@ train_command = command_from(
     help=HELP,
     positional=("pairs",),
     optional=("pairs", "model"),
+    headings={RunOptions: "Options that sft has too"},
     extra={
         "config": Annotated[
             Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
