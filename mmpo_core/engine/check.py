@@ -109,18 +109,28 @@ def why_padded(
     model.eval()
     try:
         with torch.no_grad():
-            expected = _values(model, function, plain)
-            return _difference(_values(model, function, packed), expected, model.dtype)
-    except torch.OutOfMemoryError:
-        raise
-    except (InputError, *CALL_ERRORS) as error:
-        said = str(error).partition("\n")[0]
-        return f"the model takes no packed rows ({type(error).__name__}: {said})"
+            values = _packed_values(model, function, packed)
+            if isinstance(values, str):
+                return values
+            return _difference(values, _values(model, function, plain), model.dtype)
     finally:
         model.train(was_training)
 
 
 _PARTS = ("prompt", "chosen", "rejected")
+
+
+def _packed_values(
+    model: Any, function: Function, batch: dict[str, torch.Tensor]
+) -> torch.Tensor | str:
+    """Return the values, or why the model does not give any."""
+    try:
+        return _values(model, function, batch)
+    except torch.OutOfMemoryError:
+        raise
+    except (InputError, *CALL_ERRORS) as error:
+        said = str(error).partition("\n")[0]
+        return f"the model takes no packed rows ({type(error).__name__}: {said})"
 
 
 def _values(model: Any, function: Function, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -1,0 +1,132 @@
+"""The check that decides whether prompts are shared, and what is said about it."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    MambaConfig,
+    MambaForCausalLM,
+    MistralForCausalLM,
+    MistralForSequenceClassification,
+)
+
+from mmpo_core.encoded_pairs import EncodedPairs, EncodeReport, Ragged
+from mmpo_core.engine import check
+from mmpo_core.engine.batches import Batching
+from mmpo_core.engine.check import choose_batching
+from mmpo_core.engine.rewards import reward_values
+from mmpo_core.engine.rows import Limits
+from mmpo_core.engine.scoring import scorer_of
+from mmpo_core.errors import InputError
+from tests.core.small_models import PAD, id_pairs, small_config, small_policy, small_reward_model
+
+BATCHING = Batching(PAD, Limits(tokens=64))
+
+
+def encoded(examples: list[dict[str, list[int]]]) -> EncodedPairs:
+    parts = [
+        Ragged.of([np.array(example[name], np.int32) for example in examples])
+        for name in ("prompt_ids", "chosen_ids", "rejected_ids")
+    ]
+    count = len(examples)
+    names = [str(i) for i in range(count)]
+    return EncodedPairs(*parts, np.arange(count), names, EncodeReport(count, count, 0, 0, 0, 0))
+
+
+SPLITS = {"train": encoded(id_pairs(9)), "eval": encoded(id_pairs(3, seed=1))}
+
+
+def recurrent() -> Any:
+    torch.manual_seed(0)
+    config = MambaConfig(
+        vocab_size=61, hidden_size=16, num_hidden_layers=1, state_size=4, pad_token_id=PAD
+    )
+    return MambaForCausalLM(config)
+
+
+def test_a_model_that_keeps_to_masks_shares():
+    for packing in ("auto", "shared"):
+        choice = choose_batching(small_policy(0), SPLITS, BATCHING, packing)
+        assert (choice.batching.shared, choice.why_padded) == (True, None)
+        assert choice.batching.limits == BATCHING.limits
+
+
+def test_padded_is_not_tried(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(check, "why_padded", lambda *_: pytest.fail("it was tried"))
+    choice = choose_batching(small_policy(0), SPLITS, BATCHING, "padded")
+    assert (choice.batching.shared, choice.why_padded) == (False, None)
+
+
+def test_auto_says_why_it_pads_and_shared_is_an_error(caplog: pytest.LogCaptureFixture):
+    model = recurrent().train()
+    with caplog.at_level(logging.WARNING):
+        choice = choose_batching(model, SPLITS, BATCHING, "auto")
+    assert not choice.batching.shared
+    assert choice.why_padded is not None
+    assert choice.why_padded in caplog.text
+    assert model.training
+    with pytest.raises(InputError, match=r"packing shared: .* Use --packing padded"):
+        choose_batching(model, SPLITS, BATCHING, "shared")
+
+
+def test_a_limit_that_shows_with_the_longest_pair_alone_is_found():
+    """The layers see 9 positions back, whatever the mask says: the median pair has fewer."""
+
+    class Short(MistralForCausalLM):
+        def forward(self, input_ids, attention_mask, position_ids=None, **kwargs):
+            clipped = None if position_ids is None else position_ids.clamp(max=9)
+            return super().forward(input_ids, attention_mask, clipped, **kwargs)
+
+        def get_decoder(self):
+            raise AttributeError("none")
+
+    torch.manual_seed(0)
+    model = Short(small_config())
+    short = {
+        "train": encoded(
+            [{"prompt_ids": [1, 3], "chosen_ids": [4, 5, 2], "rejected_ids": [6, 2]}] * 20
+        )
+    }
+    assert choose_batching(model, short, BATCHING, "auto").why_padded is None
+    long = {"prompt_ids": [1, 7, 9], "chosen_ids": [5] * 9, "rejected_ids": [6, 8]}
+    reason = choose_batching(model, short | {"eval": encoded([long])}, BATCHING, "auto").why_padded
+    assert "differ by" in str(reason)
+
+
+def test_a_head_that_cannot_be_reached_is_said(caplog: pytest.LogCaptureFixture):
+    class NoDecoder(MistralForCausalLM):
+        def get_decoder(self):
+            raise AttributeError("no decoder here")
+
+    with caplog.at_level(logging.WARNING):
+        choice = choose_batching(NoDecoder(small_config()), SPLITS, BATCHING, "auto")
+    assert "no decoder here" in caplog.text
+    assert choice.batching.shared
+
+
+def test_rewards_are_checked_by_themselves():
+    """A classifier that does more to its rewards than its score head is read as it is."""
+
+    class Shifted(MistralForSequenceClassification):
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output.logits = output.logits + 1
+            return output
+
+    model = small_reward_model(0)
+    assert choose_batching(model, SPLITS, BATCHING, "auto", reward_values).batching.shared
+    shifted = Shifted(small_config(num_labels=1))
+    reason = choose_batching(shifted, SPLITS, BATCHING, "auto", reward_values).why_padded
+    assert "differ by 1 a token" in str(reason)
+
+
+def test_flash_attention_pads_and_says_why():
+    """The kernels are not here: they would be asked for by the padded rows alone."""
+    model = small_policy(0)
+    scorer_of(model)
+    model.config._attn_implementation = "flash_attention_2"
+    reason = choose_batching(model, SPLITS, BATCHING, "auto").why_padded
+    assert "takes no block mask" in str(reason)
