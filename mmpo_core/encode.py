@@ -77,7 +77,7 @@ class Tokenizer:
         end = _token_at(encoding, framed.end, len(framed.text), len(ids))
         closing = len(ids) - end + 1
         if framed.marks:
-            kept = ~_marked(framed.marks, encoding.offsets)
+            kept = ~marked(framed.marks, encoding.offsets)
             start, ids = int(kept[:start].sum()), ids[kept]
         ids, shift = self._one_bos(ids)
         ids = np.append(ids, np.int32(self._eos))
@@ -106,7 +106,7 @@ def _token_at(encoding: Any, position: int, characters: int, tokens: int) -> int
     return tokens
 
 
-def _marked(marks: Sequence[int], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+def marked(marks: Sequence[int], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
     """Return a bool (T,): the tokens that are one of the marks and nothing else."""
     starts, ends = np.asarray(offsets, dtype=np.int64).T
     return np.asarray(np.isin(starts, marks) & (ends - starts == 1))

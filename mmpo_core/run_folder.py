@@ -17,8 +17,8 @@ from typing import Any
 from mmpo_core.errors import InputError
 from mmpo_core.models import MODELS
 from mmpo_core.pair_file import whole_file
-from mmpo_core.run_record import fingerprint, finite
-from mmpo_core.train_options import TrainOptions
+from mmpo_core.run_options import RunOptions
+from mmpo_core.run_record import finite
 
 RUN_FILE = "run.json"
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
@@ -40,8 +40,12 @@ _MAY_DIFFER = (
 )
 
 
-def check_folder(options: TrainOptions) -> Path | None:
+def check_folder(options: RunOptions, content: Callable[[], str]) -> Path | None:
     """Return the checkpoint to resume from, or None for a new run.
+
+    Args:
+        options: of the run.
+        content: gives the fingerprint of what the run reads, as its run.json holds it.
 
     Raises:
         InputError: if the folder cannot be written, is the model's or the reference's, holds a run
@@ -52,7 +56,7 @@ def check_folder(options: TrainOptions) -> Path | None:
     _check_writable(folder)
     _check_not_read(options)
     if options.resume:
-        return _to_resume(options)
+        return _to_resume(options, content)
     held = sorted(path.name for path in _made_here(folder))
     if held and RUN_FILE not in held:
         raise InputError(
@@ -87,10 +91,10 @@ def _check_writable(folder: Path) -> None:
         ) from error
 
 
-def _check_not_read(options: TrainOptions) -> None:
+def _check_not_read(options: RunOptions) -> None:
     """Raise InputError if the run would write over the model or reference it reads."""
     folder = options.folder.resolve()
-    for role, name in (("model", options.model), ("reference", options.reference)):
+    for role, name in options.models_read.items():
         if name is None or name in MODELS:
             continue
         source = Path(name).resolve()
@@ -101,9 +105,9 @@ def _check_not_read(options: TrainOptions) -> None:
             )
 
 
-def _to_resume(options: TrainOptions) -> Path:
+def _to_resume(options: RunOptions, content: Callable[[], str]) -> Path:
     folder = options.folder
-    _check_same_run(options)
+    _check_same_run(options, content)
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         raise InputError(
@@ -113,10 +117,10 @@ def _to_resume(options: TrainOptions) -> Path:
     return checkpoint
 
 
-def _check_same_run(options: TrainOptions) -> None:
+def _check_same_run(options: RunOptions, content: Callable[[], str]) -> None:
     """Raise InputError unless the options continue the run that OUT/run.json tells of.
 
-    Other options or pairs would go on with other batches from the middle of that run.
+    Other options or data would go on with other batches from the middle of that run.
     """
     path = options.folder / RUN_FILE
     try:
@@ -133,8 +137,8 @@ def _check_same_run(options: TrainOptions) -> None:
         for name in now
         if name not in _MAY_DIFFER and before.get(name) != now[name]
     ]
-    if earlier["pairs"].get("fingerprint") != fingerprint(options.pairs):
-        changed.append("the content of the pair file")
+    if _input(earlier).get("fingerprint") != content():
+        changed.append("the content of the input")
     if changed:
         raise InputError(
             f"{options.folder}: cannot resume with other options: {', '.join(changed)}. Give those "
@@ -142,11 +146,16 @@ def _check_same_run(options: TrainOptions) -> None:
         )
 
 
+def _input(record: Mapping[str, Any]) -> Any:
+    """Return what a record says of the file that the run read."""
+    return record.get("pairs", record.get("conversations"))
+
+
 def _is_record(content: Any) -> bool:
     """Whether a JSON value has what resuming reads (see run_record.start_record)."""
     if not isinstance(content, dict):
         return False
-    parts = content.get("arguments"), content.get("pairs")
+    parts = content.get("arguments"), _input(content)
     return all(isinstance(part, dict) for part in parts) and "status" in content
 
 

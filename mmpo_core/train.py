@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpo_core.options import takes_options
+from mmpo_core.run_options import RunOptions
 from mmpo_core.train_options import TrainOptions, checked_options
 
 logger = logging.getLogger("mmpo_core.train")
@@ -50,7 +51,7 @@ def train(options: TrainOptions) -> TrainResult:
         InputError: for options, pairs, models and folders that cannot be used.
     """
     from mmpo_core.run_folder import check_folder
-    from mmpo_core.run_record import start_record
+    from mmpo_core.run_record import fingerprint, start_record
     from mmpo_core.train_batching import run_batching
     from mmpo_core.train_data import load_tables
     from mmpo_core.train_progress import quiet_transformers
@@ -60,7 +61,7 @@ def train(options: TrainOptions) -> TrainResult:
 
     started = time.monotonic()
     options = checked_options(options)
-    checkpoint = check_folder(options)
+    checkpoint = check_folder(options, lambda: fingerprint(options.pairs))
     tables = load_tables(options)
     arguments = training_arguments(options, evaluates=tables.evaluation is not None)
     with quiet_transformers():
@@ -83,7 +84,7 @@ def train(options: TrainOptions) -> TrainResult:
         return finish(options, trainer, record, time.monotonic() - started)
 
 
-def open_folder(options: TrainOptions, trainer: Any, record: dict[str, Any]) -> None:
+def open_folder(options: RunOptions, trainer: Any, record: dict[str, Any]) -> None:
     """Make the output folder ready: an earlier run cleared away, run.json says "unfinished"."""
     from mmpo_core.run_folder import RUN_FILE, clear, write_json
 
@@ -97,7 +98,7 @@ def open_folder(options: TrainOptions, trainer: Any, record: dict[str, Any]) -> 
 
 
 @contextmanager
-def says_how_to_resume(options: TrainOptions) -> Iterator[None]:
+def says_how_to_resume(options: RunOptions) -> Iterator[None]:
     """On Ctrl-C or a termination, say from where the run can go on. Nothing half is kept."""
     from mmpo_core.run_folder import last_checkpoint
 
@@ -117,7 +118,7 @@ def says_how_to_resume(options: TrainOptions) -> Iterator[None]:
 
 
 def finish(
-    options: TrainOptions, trainer: Any, record: dict[str, Any], seconds: float
+    options: RunOptions, trainer: Any, record: dict[str, Any], seconds: float
 ) -> TrainResult:
     """Write model, tokenizer, history and plot, and at last run.json as "finished"."""
     from mmpo_core.run_folder import (
@@ -142,8 +143,7 @@ def finish(
     publish(options.folder, trainer.save_model, main=trainer.is_world_process_zero())
     if trainer.is_world_process_zero():
         write_history(options.folder, history)
-        title = f"{options.model}, {options.objective}, {options.loss}"
-        plot_history(history, options.folder / "train.png", title)
+        plot_history(history, options.folder / "train.png", options.title)
         write_json(options.folder / RUN_FILE, record)
         drop_last_checkpoint(options.folder, record["steps"])
     return TrainResult(

@@ -14,6 +14,7 @@ from mmpo_core.engine.check import choose_batching
 from mmpo_core.engine.rewards import reward_values
 from mmpo_core.engine.rows import Limits
 from mmpo_core.engine.scoring import completion_token_logps, scorer_of
+from mmpo_core.run_options import RunOptions
 from mmpo_core.step_trainer import tokens_per_batch
 from mmpo_core.train_options import TrainOptions
 
@@ -69,15 +70,7 @@ def run_batching(
     Raises:
         InputError: if packing is `shared` and the model cannot.
     """
-    flex = model.config.get_text_config()._attn_implementation == _FLEX
-    aligned = 1 if model.device.type == "cpu" else _ALIGNED
-    limits = Limits(
-        tokens=options.tokens_per_batch or tokens_per_batch(model.device),
-        pairs=options.micro_batch_size,
-        long_rows=flex,
-        multiple_of=_FLEX_BLOCK if flex else aligned,
-    )
-    batching = Batching(tokenizer.pad_token_id, limits)
+    batching = Batching(tokenizer.pad_token_id, run_limits(options, model))
     reward = options.objective == "reward"
     function = reward_values if reward else completion_token_logps
     choice = choose_batching(model, pairs, batching, options.packing, function)
@@ -88,4 +81,16 @@ def run_batching(
         None if reward else scorer_of(model).why_not,
         choice.batching.positions(lengths),
         int((2 * lengths.prompt + lengths.chosen + lengths.rejected).sum()),
+    )
+
+
+def run_limits(options: RunOptions, model: Any) -> Limits:
+    """Return what a micro-batch of a run may hold, for a model on its device."""
+    flex = model.config.get_text_config()._attn_implementation == _FLEX
+    aligned = 1 if model.device.type == "cpu" else _ALIGNED
+    return Limits(
+        tokens=options.tokens_per_batch or tokens_per_batch(model.device),
+        pairs=options.micro_batch_size,
+        long_rows=flex,
+        multiple_of=_FLEX_BLOCK if flex else aligned,
     )

@@ -118,11 +118,19 @@ def target_gap(table: pa.Table, options: TrainOptions) -> npt.NDArray[np.float64
     return np.asarray(np.log(target) - np.log1p(-target))
 
 
-def held_out_rows(prompts: pa.ChunkedArray, share: float, seed: int) -> pa.Array:
+def held_out_rows(
+    prompts: pa.ChunkedArray, share: float, seed: int, what: str = "prompt"
+) -> pa.Array:
     """Return a (N,) mask of the pairs to hold out: those of a random `share` of the prompts.
 
     Pairs of one prompt stay together, so that no prompt is both trained on and evaluated. At least
     one prompt is held out.
+
+    Args:
+        prompts: (N,) texts.
+        share: of different texts.
+        seed: of the choice.
+        what: what a text is, for messages.
 
     Raises:
         InputError: if no prompt would be left to train on.
@@ -132,8 +140,8 @@ def held_out_rows(prompts: pa.ChunkedArray, share: float, seed: int) -> pa.Array
     held = max(1, round(share * count))
     if held >= count:
         raise InputError(
-            f"eval_split {share} of {count} prompt{'s' if count > 1 else ''} leaves none to train "
-            "on. Give more pairs, a smaller share, or eval_split 0"
+            f"eval_split {share} of {count} {what}{'s' if count > 1 else ''} leaves none to train "
+            "on. Give more data, a smaller share, or eval_split 0"
         )
     chosen: npt.NDArray[np.bool_] = np.zeros(count, dtype=bool)
     chosen[np.random.default_rng(seed).permutation(count)[:held]] = True

@@ -1,4 +1,4 @@
-"""train.png: loss, reward margin and accuracy over the steps of a run, from its log history."""
+"""train.png: the numbers that matter over the steps of a run, from its log history."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 from mmpo_core.pair_file import whole_file
 
 _PANELS = (
-    ("loss", "loss (mean over pairs)"),
+    ("loss", "loss"),
     ("rewards/margins", "reward margin h (chosen - rejected)"),
     ("rewards/accuracies", "accuracy (chosen above rejected)"),
+    ("perplexity", "perplexity (of the assistant's tokens)"),
 )
 _BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9822b", "#777777"
 
@@ -19,17 +20,20 @@ def plot_history(history: Sequence[Mapping[str, Any]], path: Path, title: str) -
 
     Args:
         history: log entries, each with `step`; training entries have `loss`, evaluations
-            `eval_loss`; further keys under TRL's names.
+            `eval_loss`; further keys under TRL's names. What no entry has gets no panel.
         path: where the PNG goes.
         title: shown above.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 3.9), layout="constrained")
+    logged = {name.removeprefix("eval_") for entry in history for name in entry}
+    panels = [panel for panel in _PANELS if panel[0] in logged]
+    figure = Figure(figsize=(4.3 * len(panels), 3.9), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    for axes, (name, label) in zip(figure.subplots(1, 3), _PANELS, strict=True):
+    grid = figure.subplots(1, len(panels), squeeze=False)
+    for axes, (name, label) in zip(grid[0], panels, strict=True):
         _line(axes, history, name, _BLUE, "training")
         _line(axes, history, f"eval_{name}", _ORANGE, "held out", marker="o")
         axes.set_title(label, fontsize=10)

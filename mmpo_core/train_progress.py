@@ -39,9 +39,14 @@ class Lines(TrainerCallback):  # type: ignore[misc]
 
 
 def log_line(logs: dict[str, float]) -> str:
-    """Return the three numbers that matter of a log entry; empty if it has none of them."""
+    """Return the numbers that matter of a log entry; empty if it has none of them."""
     prefix = "eval_" if "eval_loss" in logs else ""
-    names = {"loss": "loss", "rewards/margins": "margin", "rewards/accuracies": "accuracy"}
+    names = {
+        "loss": "loss",
+        "rewards/margins": "margin",
+        "rewards/accuracies": "accuracy",
+        "perplexity": "perplexity",
+    }
     found = [
         f"{prefix}{short} {logs[prefix + name]:.4f}"
         for name, short in names.items()

@@ -1,6 +1,7 @@
 """The parts of a run: encoded pairs, the model it starts from, its trainer. Read by train.py."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmpo_core.errors import InputError
 from mmpo_core.loss_options import chosen_loss, loss_keywords
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.reward import RewardTrainer
+from mmpo_core.run_options import RunOptions
 from mmpo_core.train_data import PairTables, mean_one, target_gap
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
@@ -60,7 +62,7 @@ def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -
     return encoded.with_columns(**columns)
 
 
-def load_start(options: TrainOptions, tokenizer: Any) -> Any:
+def load_start(options: RunOptions, tokenizer: Any) -> Any:
     """Return the model that training starts from, without dropout.
 
     A reward model's head is new, by the seed.
@@ -76,7 +78,7 @@ def load_start(options: TrainOptions, tokenizer: Any) -> Any:
             "dtype bfloat16: weights are trained in bfloat16 and updates below their rounding are "
             "lost (at lr 5e-7, over 99 % of them). bf16 with float32 weights keeps them"
         )
-    if options.objective == "reward":
+    if options.task == "reward":
         model = load_reward_model(options.model, tokenizer, seed=options.seed, **how)
     else:
         model = load_policy(options.model, **how)
@@ -147,12 +149,12 @@ def build_trainer(
     return trainer
 
 
-def check_positions(model: Any, pairs: Splits) -> None:
-    """Raise InputError if a pair is longer than the positions that the model was made for."""
+def check_positions(model: Any, splits: Mapping[str, Any]) -> None:
+    """Raise InputError if a conversation is longer than the model has positions for."""
     most = getattr(model.config, "max_position_embeddings", None)
-    longest = max(int(split.lengths.max()) for split in pairs.values())
+    longest = max(int(split.lengths.max()) for split in splits.values())
     if most is not None and longest > most:
         raise InputError(
-            f"a pair has {longest} tokens, and the model was made for {most}. "
+            f"a conversation has {longest} tokens, and the model was made for {most}. "
             f"Give --max-length {most} or less"
         )

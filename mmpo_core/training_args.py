@@ -1,4 +1,4 @@
-"""TrainOptions as transformers.TrainingArguments, and `--set KEY=VALUE` for everything else.
+"""RunOptions as transformers.TrainingArguments, and `--set KEY=VALUE` for everything else.
 
 Read by train.py.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mmpo_core.errors import InputError, nearest
-from mmpo_core.train_options import TrainOptions
+from mmpo_core.run_options import RunOptions
 
 _ITSELF = "the run sets this itself"
 _NO_LENGTHS = "the pairs have no column of lengths"
@@ -53,15 +53,15 @@ _REFUSED = {
 }
 
 
-def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
+def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
     """Return the transformers.TrainingArguments of a run.
 
     Args:
         options: checked options.
-        evaluates: whether there are held-out pairs.
+        evaluates: whether anything is held out.
 
     Returns:
-        All but warmup_steps, which build_trainer sets when it knows the number of pairs.
+        All but warmup_steps, which build_trainer sets when it knows how much there is to train on.
 
     Raises:
         InputError: for batch sizes that do not divide, an unknown key, or a value that
@@ -88,7 +88,7 @@ def training_arguments(options: TrainOptions, *, evaluates: bool) -> Any:
     return arguments
 
 
-def _learning(options: TrainOptions) -> dict[str, Any]:
+def _learning(options: RunOptions) -> dict[str, Any]:
     """Return the fields that decide what is learnt."""
     import torch
 
@@ -116,7 +116,7 @@ def _learning(options: TrainOptions) -> dict[str, Any]:
     }
 
 
-def _bookkeeping(options: TrainOptions) -> dict[str, Any]:
+def _bookkeeping(options: RunOptions) -> dict[str, Any]:
     """Return the fields that decide what is shown and kept."""
     return {
         "logging_steps": options.logging_steps,
@@ -140,7 +140,7 @@ def _checkpointing_field() -> str:
     return new if new in names else "gradient_checkpointing"
 
 
-def warmup_steps(options: TrainOptions, pairs: int) -> int:
+def warmup_steps(options: RunOptions, pairs: int) -> int:
     """Return the optimizer steps in which the learning rate rises, for a number of train pairs.
 
     Rounded down: Trainer rounds a ratio up, and a run of one step would train at lr 0.
@@ -150,7 +150,7 @@ def warmup_steps(options: TrainOptions, pairs: int) -> int:
     return math.floor(round(options.warmup_ratio * steps, 9))
 
 
-def pairs_per_device(options: TrainOptions, devices: int = 1) -> int:
+def pairs_per_device(options: RunOptions, devices: int = 1) -> int:
     """Return the pairs of an optimizer step over the number of devices.
 
     Raises:

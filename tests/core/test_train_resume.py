@@ -170,7 +170,7 @@ def test_resume_with_other_options_or_pairs_is_refused(
     with pytest.raises(InputError, match=r"other options: lr \(0.01 -> 0.02\), seed \(42 -> 1\)"):
         start("broken", resume=True, lr=0.02, seed=1)
     write_pairs(pair_table([1.0] * 10), tmp_path / "pairs.parquet", METADATA)
-    with pytest.raises(InputError, match="the content of the pair file"):
+    with pytest.raises(InputError, match="the content of the input"):
         start("broken", resume=True)
 
 
