@@ -39,10 +39,10 @@ def probability(margin: npt.ArrayLike, gamma: float) -> Floats:
         return np.asarray(1.0 / (1.0 + np.exp(-gamma * margins)))
 
 
-def check_gamma(gamma: float) -> None:
+def check_gamma(gamma: float, name: str = "gamma") -> None:
     """Raise InputError unless gamma is a number >= 0 (math.inf is one)."""
     if not gamma >= 0:
-        raise InputError(f"gamma must be a number >= 0, got {gamma}")
+        raise InputError(f"{name} must be a number >= 0, got {gamma}")
 
 
 def solve_gamma(margin: npt.ArrayLike, agreement: float) -> float:

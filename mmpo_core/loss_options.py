@@ -49,7 +49,8 @@ def resolved_loss_options(options: "TrainOptions") -> "TrainOptions":
     given = _given(options, _REFERENCE)
     if loss.reference_free and given:
         raise InputError(f"loss {options.loss} uses no reference model; leave {given[0]} out")
-    if loss.reads == "target_gap" and options.gamma == math.inf:
+    gammas = (options.gamma, options.eval_gamma if options.gamma is None else None)
+    if loss.reads == "target_gap" and math.inf in gammas:
         raise InputError(
             f"loss {options.loss} wants a reward gap of gamma * margin, which gamma inf makes "
             "infinite. Give a finite gamma, or a loss with hard labels"

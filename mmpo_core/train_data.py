@@ -29,7 +29,8 @@ class PairTables:
 
     Attributes:
         train: contract columns; `p_chosen` is the target to train on.
-        evaluation: the same for held-out pairs; None if nothing is held out.
+        evaluation: the same for held-out pairs, `p_chosen` the target they are measured against;
+            None if nothing is held out.
         metadata: the training file's own.
         shared_prompts: prompts of the evaluation pairs that are trained on too: 0 for a split.
     """
@@ -47,18 +48,21 @@ def load_tables(options: TrainOptions) -> PairTables:
         InputError: for a file that breaks the contract, or without pairs, or a split that leaves
             one side empty.
     """
-    table = _read(options.pairs, options)
+    table = _read(options.pairs)
     if options.limit is not None:
         table = table.slice(0, options.limit)
     if options.eval_pairs is not None:
-        train, evaluation = table, _read(options.eval_pairs, options)
+        train, evaluation = table, _read(options.eval_pairs)
     elif options.eval_split > 0:
-        held_out = held_out_rows(table["prompt"], options.eval_split, options.seed)
+        seed = options.seed if options.split_seed is None else options.split_seed
+        held_out = held_out_rows(table["prompt"], options.eval_split, seed)
         train, evaluation = table.filter(pc.invert(held_out)), table.filter(held_out)
     else:
         train, evaluation = table, None
     shared = 0
+    train = _with_targets(train, options.gamma, options.margin_column)
     if evaluation is not None:
+        evaluation = _with_targets(evaluation, eval_gamma(options), options.margin_column)
         known = pc.is_in(pc.unique(evaluation["prompt"]), value_set=pc.unique(train["prompt"]))
         shared = int(pc.sum(known).as_py() or 0)
     tables = PairTables(train, evaluation, read_metadata(options.pairs), shared)
@@ -85,13 +89,24 @@ def cautions(options: TrainOptions, tables: PairTables) -> Iterator[str]:
         )
 
 
-def _read(path: Path, options: TrainOptions) -> pa.Table:
+def eval_gamma(options: TrainOptions) -> float | None:
+    """Return the gamma behind the targets of held-out pairs; None for the file's own p_chosen."""
+    if options.eval_gamma is None:
+        return options.gamma
+    return None if options.eval_gamma == "file" else options.eval_gamma
+
+
+def _read(path: Path) -> pa.Table:
     table = read_table(path)
     if table.num_rows == 0:
         raise InputError(f"{path}: holds no pairs")
-    if options.gamma is None:
+    return table
+
+
+def _with_targets(table: pa.Table, gamma: float | None, margin_column: str) -> pa.Table:
+    if gamma is None:
         return table
-    target = pa.array(probability(table[options.margin_column].to_numpy(), options.gamma))
+    target = pa.array(probability(table[margin_column].to_numpy(), gamma))
     return table.set_column(table.schema.get_field_index("p_chosen"), "p_chosen", target)
 
 

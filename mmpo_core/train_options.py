@@ -45,7 +45,10 @@ class TrainOptions(RunOptions):
         reference_cache: folder where the reference's log-probs are kept for other runs; none keeps
             nothing; margintool/reference in the user's cache folder if not given
         max_prompt_length: most tokens of a prompt; the end of a longer one is kept
+        split_seed: seed of the split; seed if not given
         eval_pairs: pair file to evaluate on, instead of a split
+        eval_gamma: targets of the held-out pairs are sigma(eval_gamma * margin), or with `file` the
+            file's own p_chosen; like those of the training pairs if not given
     """
 
     pairs: Path
@@ -77,7 +80,9 @@ class TrainOptions(RunOptions):
     reference_logps: Literal["precomputed", "online"] = "precomputed"
     reference_cache: str | None = None
     max_prompt_length: int | None = None
+    split_seed: int | None = None
     eval_pairs: Path | None = None
+    eval_gamma: float | Literal["file"] | None = None
 
     @property
     def task(self) -> str:
@@ -116,19 +121,28 @@ def checked_options(options: TrainOptions) -> TrainOptions:
             f"max_prompt_length ({options.max_prompt_length}) must be below max_length "
             f"({options.max_length}), or no answer fits"
         )
-    if options.eval_steps and options.eval_pairs is None and options.eval_split == 0:
-        raise InputError("eval_steps: nothing is held out to evaluate on. Give an eval_split")
-    if options.eval_pairs is not None and options.eval_split != _DEFAULTS["eval_split"]:
-        raise InputError("eval_pairs and eval_split both say what to evaluate on: give one of them")
+    _check_evaluation(options)
     from mmpo_core.loss_options import resolved_loss_options  # which imports torch
 
     return resolved_loss_options(options)
+
+
+def _check_evaluation(options: TrainOptions) -> None:
+    if options.eval_pairs is None and options.eval_split == 0:
+        for name in ("eval_steps", "eval_gamma"):
+            if getattr(options, name) is not None:
+                raise InputError(f"{name}: nothing is held out to evaluate on. Give an eval_split")
+    if options.eval_pairs is not None and options.eval_split != _DEFAULTS["eval_split"]:
+        raise InputError("eval_pairs and eval_split both say what to evaluate on: give one of them")
+    if isinstance(options.eval_gamma, float):
+        check_gamma(options.eval_gamma, "eval_gamma")
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainOptions)}
 
 _RANGES: Ranges = {
     "beta": (lambda v: 0 < v < math.inf, "a number > 0"),
+    "split_seed": (lambda v: 0 <= v < 2**32, "a whole number >= 0 and < 2^32"),
     "label_smoothing": (lambda v: 0 <= v < 0.5, "a number >= 0 and < 0.5"),
     "simpo_margin": (lambda v: 0 <= v < math.inf, "a number >= 0"),
     "sft_weight": (lambda v: 0 <= v < math.inf, "a number >= 0"),

@@ -24,6 +24,7 @@ def command_from(
     help: str,  # noqa: A002 - Typer's own word
     positional: Sequence[str] = (),
     optional: Sequence[str] = (),
+    without: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
     headings: Mapping[type, str] | None = None,
 ) -> Callable[..., None]:
@@ -35,17 +36,19 @@ def command_from(
         help: the command's help, with an example.
         positional: fields that are arguments rather than options.
         optional: fields without a default that may still be left out (a config file has them).
+        without: fields that are no options of the command.
         extra: further options: name -> Annotated[type, typer.Option(...)]; None when not given.
         headings: base class -> heading under which help shows its options (see grouped_help.py).
     """
     texts = argument_help(options_class)
     hints = get_type_hints(options_class)
     parameters = []
+    fields = [one for one in dataclasses.fields(options_class) if one.name not in without]
     musts = {
         field.name: field.default is dataclasses.MISSING and field.name not in optional
-        for field in dataclasses.fields(options_class)
+        for field in fields
     }
-    for field in sorted(dataclasses.fields(options_class), key=lambda one: not musts[one.name]):
+    for field in sorted(fields, key=lambda one: not musts[one.name]):
         must = musts[field.name]
         info = _parameter_info(field, texts[field.name], hints[field.name], positional)
         kind = _cli_type(hints[field.name], required=must)
@@ -109,7 +112,9 @@ def _parameter_info(
     text = text + _default_note(field)
     if field.name in positional:
         return typer.Argument(help=text, show_default=False)
-    metavar = "<float|auto>" if _is_number_or_word(hint) else "<str>" if _repeats(hint) else None
+    metavar = "<str>" if _repeats(hint) else None
+    if _is_number_or_word(hint):
+        metavar = f"<float|{'|'.join(_words(hint))}>"
     return typer.Option(help=text, show_default=False, metavar=metavar)
 
 
@@ -160,8 +165,12 @@ def _from_cli(hint: Any, value: Any) -> Any:
     return tuple(value) if _repeats(hint) else value
 
 
+def _words(hint: Any) -> list[str]:
+    return [w for kind in get_args(hint) if get_origin(kind) is Literal for w in get_args(kind)]
+
+
 def _number_or_word(text: str, hint: Any) -> Any:
-    words = [w for kind in get_args(hint) if get_origin(kind) is Literal for w in get_args(kind)]
+    words = _words(hint)
     if text in words:
         return text
     try:

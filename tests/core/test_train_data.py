@@ -1,6 +1,8 @@
 """Targets and the split by prompts."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.train_data import cautions, held_out_rows, load_tables, mean_one, target_gap
-from mmpo_core.train_options import TrainOptions
+from mmpo_core.train_options import TrainOptions, checked_options
 from mmpo_core.training_args import pairs_per_device
 from tests.core.pair_tables import METADATA, pair_table
 
@@ -39,6 +41,59 @@ def test_split_depends_on_the_seed_alone():
     once, again, other = (held_out_rows(prompts, 0.2, seed) for seed in (1, 1, 2))
     assert once == again
     assert once != other
+
+
+def test_a_split_seed_fixes_the_split_whatever_the_seed(tmp_path: Path):
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([0.5] * 40), path, METADATA)
+
+    def held(**options: Any) -> list[str]:
+        tables = load_tables(TrainOptions(pairs=path, model="tiny", eval_split=0.2, **options))
+        assert tables.evaluation is not None
+        return tables.evaluation["pair_id"].to_pylist()
+
+    assert held(seed=1, split_seed=7) == held(seed=2, split_seed=7) == held(seed=7)
+    assert held(seed=1) != held(seed=7)
+
+
+@pytest.mark.parametrize(
+    ("options", "trained", "measured"),
+    [
+        ({}, 0.5, 0.5),
+        ({"gamma": 2.0}, 1.0, 1.0),
+        ({"gamma": 2.0, "eval_gamma": "file"}, 1.0, 0.5),
+        ({"eval_gamma": 3.0}, 0.5, 1.5),
+        ({"gamma": 2.0, "eval_gamma": math.inf}, 1.0, math.inf),
+        ({"gamma": 2.0, "eval_gamma": 1.0, "margin_column": "margin_raw"}, 2.0, 1.0),
+    ],
+)
+def test_held_out_pairs_may_have_targets_of_their_own(
+    options: dict[str, Any], trained: float, measured: float, tmp_path: Path
+):
+    """The file's margins are 0.5, its margin_raw 1 and its gamma 1."""
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([0.5] * 8), path, METADATA)
+    tables = load_tables(TrainOptions(pairs=path, model="tiny", eval_split=0.25, **options))
+    assert tables.evaluation is not None
+    for table, gap in ((tables.train, trained), (tables.evaluation, measured)):
+        assert table["p_chosen"].to_pylist() == pytest.approx(
+            [1 / (1 + math.exp(-gap))] * len(table)
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eval_gamma": -1.0}, "eval_gamma must be a number >= 0"),
+        ({"eval_gamma": "soft"}, "eval_gamma"),
+        ({"eval_gamma": 1.0, "eval_split": 0.0}, "eval_gamma: nothing is held out"),
+        ({"eval_gamma": math.inf, "loss": "rpo"}, "finite"),
+        ({"split_seed": -1}, "split_seed must be a whole number"),
+    ],
+)
+def test_how_to_evaluate_is_checked(options: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        checked_options(TrainOptions(pairs=Path("p"), model="tiny", **options))
 
 
 def test_limit_takes_the_first_pairs(tmp_path: Path):
