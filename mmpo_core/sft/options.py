@@ -1,0 +1,60 @@
+"""What `sft` can be asked for, beside the options that every run has. No torch here.
+
+The command line is made from this class. Read next: train.py; margintool/sft.py reads the data.
+"""
+
+import dataclasses
+
+from mmpo_core.errors import InputError
+from mmpo_core.run_options import RunOptions, checked_run
+
+ULTRACHAT = "HuggingFaceH4/ultrachat_200k"
+ULTRACHAT_SPLIT = "train_sft"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SftOptions(RunOptions):
+    """Options of `sft`, beside those of RunOptions.
+
+    Args:
+        data: file, glob, folder or Hugging Face dataset id; columns messages, prompt and
+            completion, or Alpaca's instruction, input and output
+        map: your column names for these: messages=COLUMN or prompt=COLUMN,completion=COLUMN (a dot
+            goes into a struct)
+        split: split of a hub or saved dataset; train_sft for UltraChat, train for others on the
+            hub, if not given
+        data_config: configuration of a hub dataset
+        data_revision: branch, tag or commit of a hub dataset
+        lr: peak learning rate; tiny wants 3e-4 to 1e-3
+        max_length: most tokens of a conversation; the end of a longer one is cut
+    """
+
+    data: str = ULTRACHAT
+    map: str | None = None
+    split: str | None = None
+    data_config: str | None = None
+    data_revision: str | None = None
+    lr: float = 2e-5
+    max_length: int = 2048
+
+    @property
+    def task(self) -> str:
+        """What is made of the model, for the folder's name."""
+        return "sft"
+
+    @property
+    def data_split(self) -> str | None:
+        """The split to read: `split`, or UltraChat's own."""
+        return ULTRACHAT_SPLIT if self.split is None and self.data == ULTRACHAT else self.split
+
+
+def checked_options(options: SftOptions) -> SftOptions:
+    """Return the options with every value in its field's type.
+
+    Raises:
+        InputError: for a wrong type, a value out of range, a combination that makes no sense.
+    """
+    options = checked_run(options)
+    if options.eval_steps and options.eval_split == 0:
+        raise InputError("eval_steps: nothing is held out to evaluate on. Give an eval_split")
+    return options
