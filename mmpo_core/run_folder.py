@@ -122,28 +122,59 @@ def _check_same_run(options: RunOptions, content: Callable[[], str]) -> None:
 
     Other options or data would go on with other batches from the middle of that run.
     """
-    path = options.folder / RUN_FILE
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no run to resume ({error}). Start without --resume") from error
-    if not _is_record(earlier):
-        raise InputError(f"{path}: is not the record of a run. Start without --resume")
+    earlier = read_run(options.folder, "Start without --resume")
     if earlier["status"] == "finished":
         raise InputError(f"{options.folder}: this run is finished; there is nothing to resume")
-    before, now = earlier["arguments"], json.loads(json.dumps(options.to_dict()))
-    changed = [
-        f"{name} ({before.get(name)} -> {now[name]})"
-        for name in now
-        if name not in _MAY_DIFFER and before.get(name) != now[name]
-    ]
-    if _input(earlier).get("fingerprint") != content():
-        changed.append("the content of the input")
+    changed = changed_since(earlier, options, content)
     if changed:
         raise InputError(
             f"{options.folder}: cannot resume with other options: {', '.join(changed)}. Give those "
             "of the run, or another --out"
         )
+
+
+def read_run(folder: Path, instead: str) -> dict[str, Any]:
+    """Return the content of a folder's run.json.
+
+    Args:
+        folder: of the run.
+        instead: what to do where there is none, such as `Start without --resume`.
+
+    Raises:
+        InputError: if it is not there, or is not the record of a run.
+    """
+    path = folder / RUN_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: no run to resume ({error}). {instead}") from error
+    if not _is_record(record):
+        raise InputError(f"{path}: is not the record of a run. {instead}")
+    read: dict[str, Any] = record
+    return read
+
+
+def changed_since(
+    record: Mapping[str, Any], options: RunOptions, content: Callable[[], str]
+) -> list[str]:
+    """Return what is not as it was in the run that `record` tells of, in words.
+
+    Options that do not change what is learnt may differ; the input's content may not.
+
+    Args:
+        record: as read_run gives it.
+        options: checked options.
+        content: gives the fingerprint of what the run reads.
+    """
+    before, now = record["arguments"], json.loads(json.dumps(options.to_dict()))
+    changed = [
+        f"{name} ({before.get(name)} -> {now[name]})"
+        for name in now
+        if name not in _MAY_DIFFER and before.get(name) != now[name]
+    ]
+    if _input(record).get("fingerprint") != content():
+        changed.append("the content of the input")
+    return changed
 
 
 def _input(record: Mapping[str, Any]) -> Any:
@@ -204,6 +235,12 @@ def drop_last_checkpoint(folder: Path, step: int) -> None:
     Those of earlier steps stay.
     """
     shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints."""
+    for _, path in numbered_checkpoints(folder):
+        shutil.rmtree(path)
 
 
 def clear(folder: Path) -> None:

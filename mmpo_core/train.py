@@ -9,8 +9,8 @@ train_options.py; the objective's mathematics in losses.py.
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,23 @@ def train(options: TrainOptions) -> TrainResult:
     Raises:
         InputError: for options, pairs, models and folders that cannot be used.
     """
+    return train_run(options, interrupted=says_how_to_resume)
+
+
+def train_run(
+    options: TrainOptions,
+    *,
+    interrupted: Callable[[RunOptions], AbstractContextManager[None]],
+    keep_model: bool = True,
+) -> TrainResult:
+    """Train as train() does.
+
+    Args:
+        options: of the run.
+        interrupted: surrounds the steps, to say how to go on if they are interrupted.
+        keep_model: whether model and tokenizer are written at the end; without them no checkpoint
+            is left either.
+    """
     from mmpo_core.run_folder import check_folder
     from mmpo_core.run_record import fingerprint, start_record
     from mmpo_core.train_batching import run_batching
@@ -76,12 +93,13 @@ def train(options: TrainOptions) -> TrainResult:
         record["reference"] = data.record()
         record["resumed_from"] = checkpoint and checkpoint.name
         open_folder(options, trainer, record)
-        with says_how_to_resume(options):
+        with interrupted(options):
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
             if "eval" in pairs:
                 trainer.evaluate()
         trainer.check_weights()
-        return finish(options, trainer, record, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return finish(options, trainer, record, seconds, keep_model=keep_model)
 
 
 def open_folder(options: RunOptions, trainer: Any, record: dict[str, Any]) -> None:
@@ -118,11 +136,17 @@ def says_how_to_resume(options: RunOptions) -> Iterator[None]:
 
 
 def finish(
-    options: RunOptions, trainer: Any, record: dict[str, Any], seconds: float
+    options: RunOptions,
+    trainer: Any,
+    record: dict[str, Any],
+    seconds: float,
+    *,
+    keep_model: bool = True,
 ) -> TrainResult:
     """Write model, tokenizer, history and plot, and at last run.json as "finished"."""
     from mmpo_core.run_folder import (
         RUN_FILE,
+        drop_checkpoints,
         drop_last_checkpoint,
         publish,
         write_history,
@@ -139,13 +163,18 @@ def finish(
         "eval_by_margin": trainer.margin_table,
         "device": device_name(trainer.args.device),
         "seconds": round(seconds, 3),
+        "model_kept": keep_model,
     }
-    publish(options.folder, trainer.save_model, main=trainer.is_world_process_zero())
+    if keep_model:
+        publish(options.folder, trainer.save_model, main=trainer.is_world_process_zero())
     if trainer.is_world_process_zero():
         write_history(options.folder, history)
         plot_history(history, options.folder / "train.png", options.title)
         write_json(options.folder / RUN_FILE, record)
-        drop_last_checkpoint(options.folder, record["steps"])
+        if keep_model:
+            drop_last_checkpoint(options.folder, record["steps"])
+        else:
+            drop_checkpoints(options.folder)
     return TrainResult(
         options.folder, trainer.state.global_step, record["metrics"], history, record
     )

@@ -145,9 +145,13 @@ def warmup_steps(options: RunOptions, pairs: int) -> int:
 
     Rounded down: Trainer rounds a ratio up, and a run of one step would train at lr 0.
     """
-    steps = options.max_steps or math.ceil(options.epochs * math.ceil(pairs / options.batch_size))
     # 9 places: 0.29 * 100 is 28.999999999999996
-    return math.floor(round(options.warmup_ratio * steps, 9))
+    return math.floor(round(options.warmup_ratio * optimizer_steps(options, pairs), 9))
+
+
+def optimizer_steps(options: RunOptions, pairs: int) -> int:
+    """Return the optimizer steps of a run on a number of train pairs."""
+    return options.max_steps or math.ceil(options.epochs * math.ceil(pairs / options.batch_size))
 
 
 def pairs_per_device(options: RunOptions, devices: int = 1) -> int:
