@@ -35,6 +35,11 @@ def check_model(
     """
     folder = Path(name)
     files = _folder_files(folder) if folder.is_dir() else _hub_files(name, revision, instead)
+    if files is not None and "adapter_config.json" in files and not folder.is_dir():
+        raise InputError(
+            f"{name}: is an adapter. Download it, `hf download {name} --local-dir FOLDER`, and "
+            "give FOLDER"
+        )
     if weights and files is not None:
         _check_weights(name, files)
     return files is None or folder.is_dir()
@@ -45,10 +50,8 @@ def _folder_files(folder: Path) -> list[str]:
         files = [path.name for path in folder.iterdir()]
     except PermissionError as error:
         raise InputError(f"{folder}: no permission to read it") from error
-    if "config.json" in files:
+    if "config.json" in files or "adapter_config.json" in files:
         return files
-    if "adapter_config.json" in files:
-        raise InputError(f"{folder}: no config.json there; it holds an adapter, not a whole model")
     raise InputError(
         f"{folder}: no config.json there. A model folder is what save_pretrained or "
         "`margintool train --out` writes"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmpo_core.adapter_folder import is_adapter, read_adapter, with_base
 from mmpo_core.errors import InputError, lookup
 from mmpo_core.hub import check_model, loading
 
@@ -111,6 +112,9 @@ def load_tokenizer(
         from mmpo_core.tiny import make_tiny_tokenizer
 
         return make_tiny_tokenizer()
+    if is_adapter(hub_id) and not (Path(hub_id) / "tokenizer_config.json").is_file():
+        one = read_adapter(Path(hub_id))
+        return load_tokenizer(one.base, trust_remote_code=trust_remote_code, revision=one.revision)
     local = check_model(hub_id, revision, weights=False, instead=_OR_TINY)
     with loading(name):
         from transformers import AutoTokenizer
@@ -136,31 +140,43 @@ def load_policy(
     trust_remote_code: bool = False,
     revision: str | None = None,
     attn_implementation: str | None = None,
+    quantization: Any = None,
 ) -> "PreTrainedModel":
     """Load a causal language model from safetensors weights.
 
     Args:
-        name: short name, hub id or folder.
+        name: short name, hub id or folder; of an adapter's folder, the adapter is added to the
+            weights of its base model.
         dtype: of the weights: float32, bfloat16, float16, or `auto` for the checkpoint's own.
         trust_remote_code: run model code from the repository.
         revision: branch, tag or commit on the hub.
         attn_implementation: sdpa, eager, flash_attention_2, ...; transformers' choice if None.
+        quantization: transformers' configuration of quantized weights (see adapters.py).
 
     Raises:
         InputError: if it cannot be loaded, or the checkpoint lacks weights of a language model.
     """
     from mmpo_core.tiny import make_tiny_policy
 
-    if resolve_model(name) == TINY:
+    hub_id = resolve_model(name)
+    if hub_id == TINY:
         return _finish_tiny(make_tiny_policy(), dtype, attn_implementation)
+    how: dict[str, Any] = {
+        "dtype": dtype,
+        "trust_remote_code": trust_remote_code,
+        "attn_implementation": attn_implementation,
+    }
+    if is_adapter(hub_id):
+        return with_base(
+            hub_id, lambda one: load_policy(one.base, revision=one.revision, **how), reward=False
+        )
     return _load(
         "AutoModelForCausalLM",
         name,
         new_weights=(),
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
         revision=revision,
-        attn_implementation=attn_implementation,
+        quantization_config=quantization,
+        **how,
     )
 
 
@@ -173,22 +189,39 @@ def load_reward_model(
     trust_remote_code: bool = False,
     revision: str | None = None,
     attn_implementation: str | None = None,
+    quantization: Any = None,
 ) -> "PreTrainedModel":
     """Load a model with one score per conversation, read at its last token that is not padding.
 
     Args:
-        name: short name, hub id or folder of a language model or a reward model.
+        name: short name, hub id or folder of a language model or a reward model, or an adapter's
+            folder.
         tokenizer: the one the data is encoded with. Changed in place if it has no pad token of
             its own (see `ensure_pad_token`): make the collator afterwards.
         seed: of the score head, if the checkpoint has none, and of `tiny`.
-        dtype, trust_remote_code, revision, attn_implementation: as in `load_policy`.
+        dtype, trust_remote_code, revision, attn_implementation, quantization: as in `load_policy`.
 
     Raises:
         InputError: if it cannot be loaded, or has another number of labels.
     """
     from mmpo_core.tiny import make_tiny_reward_model, seeded
 
-    if resolve_model(name) == TINY:
+    hub_id = resolve_model(name)
+    how: dict[str, Any] = {
+        "dtype": dtype,
+        "trust_remote_code": trust_remote_code,
+        "attn_implementation": attn_implementation,
+    }
+    if is_adapter(hub_id):
+        how |= {"tokenizer": tokenizer}
+        return with_base(
+            hub_id,
+            lambda one: load_reward_model(
+                one.base, seed=one.seed if one.reward else seed, revision=one.revision, **how
+            ),
+            reward=True,
+        )
+    if hub_id == TINY:
         model = _finish_tiny(make_tiny_reward_model(seed), dtype, attn_implementation)
     else:
         with seeded(seed):
@@ -197,10 +230,9 @@ def load_reward_model(
                 name,
                 new_weights=("score.weight",),
                 num_labels=1,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
                 revision=revision,
-                attn_implementation=attn_implementation,
+                quantization_config=quantization,
+                **how,
             )
     ensure_pad_token(tokenizer)
     with seeded(seed):
@@ -250,8 +282,9 @@ def _load(auto_class: str, name: str, *, new_weights: tuple[str, ...], **options
     """Load with a transformers Auto class; weights other than `new_weights` must be there."""
     hub_id = resolve_model(name)
     options["dtype"] = _torch_dtype(options["dtype"])
-    if options["attn_implementation"] is None:
-        del options["attn_implementation"]
+    for option in ("attn_implementation", "quantization_config"):
+        if options[option] is None:
+            del options[option]
     local = check_model(hub_id, options["revision"], instead=_OR_TINY)
     with loading(name):
         import transformers

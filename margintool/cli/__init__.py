@@ -18,9 +18,11 @@ from margintool.cli.inspect import inspect_command
 from margintool.cli.judge import JUDGE_COMMANDS
 from margintool.cli.layouts import layouts_command
 from margintool.cli.losses import losses_command
+from margintool.cli.merge import merge_command
 from margintool.cli.models import models_command
 from margintool.cli.presets import presets_command
 from margintool.cli.score import score_command
+from margintool.cli.sft import sft_command
 from margintool.cli.similarity import SIMILARITY_COMMANDS
 from margintool.cli.train import train_command
 from mmpo_core.errors import InputError, UnfinishedError
@@ -40,7 +42,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "score": (score_command, "Raw feedback to a pair file with margins"),
     "inspect": (inspect_command, "What is in a pair file"),
     "compare": (compare_command, "How well the margins of pair files agree"),
+    "sft": (sft_command, "A model that answers, from conversations"),
     "train": (train_command, "A policy or a reward model from a pair file"),
+    "merge": (merge_command, "A model folder from an adapter and its base"),
     "demo": (demo_command, "The whole job offline, on simulated votes"),
     "card": (card_command, "A dataset card for a pair file"),
     "layouts": (layouts_command, "Dataset layouts that score reads"),

@@ -224,7 +224,7 @@ def broken(folder, change):
         (lambda f: (f / "config.json").unlink(), "no config.json there. A model folder is"),
         (
             lambda f: (f / "config.json").rename(f / "adapter_config.json"),
-            "holds an adapter, not a whole model",
+            "is an adapter of type None; only LoRA",
         ),
         (
             lambda f: (f / "pytorch_model.bin").write_bytes(pickle.dumps({})),

@@ -19,6 +19,7 @@ SAFE, PICKLED = ["config.json", "model.safetensors"], ["config.json", "pytorch_m
 ANSWERS = {
     "/api/models/owner/open": (200, None, SAFE, False),
     "/api/models/owner/pickled": (200, None, PICKLED, False),
+    "/api/models/owner/adapter": (200, None, ["adapter_config.json", *SAFE[1:]], False),
     "/api/models/owner/gated": (200, None, SAFE, "manual"),
     "/api/models/owner/gated/auth-check": (403, "GatedRepo", [], False),
     "/api/models/owner/accepted": (200, None, SAFE, "manual"),
@@ -74,6 +75,7 @@ def no_hub(monkeypatch, tmp_path):
         ("owner/missing", None, "no model owner/missing"),
         ("owner/open", "v9", "owner/open has no revision 'v9'"),
         ("owner/pickled", None, "weights are pickle files"),
+        ("owner/adapter", None, "is an adapter. Download it, `hf download owner/adapter "),
         ("owner/broken", None, "cannot be reached.*500"),
         ("owner/../evil", None, "neither a folder here nor a hub id"),
     ],
