@@ -1,7 +1,7 @@
 """What `train` prints: log lines while it works, a summary at the end."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,22 @@ def log_lines() -> Iterator[None]:
 
 def print_train_summary(result: "TrainResult") -> None:
     """Print steps, data, loss, accuracy and margin, where the model is, and what to do next."""
+    _print(_rows(result))
+
+
+def print_sft_summary(result: "TrainResult") -> None:
+    """Print steps, data, loss and perplexity, where the model is, and what to do next."""
+    _print(_sft_rows(result))
+
+
+def _print(rows: Iterable[tuple[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _rows(result):
+    for name, value in rows:
         table.add_row(name, value)
     Console(highlight=False, soft_wrap=True).print(table)
 
@@ -49,8 +58,32 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     if "eval_loss" in result.metrics:
         yield "held out", _numbers(result.metrics, "eval_")
         yield "calibration", _calibration(result.metrics)
+    yield from _model_rows(result, arguments["objective"])
+
+
+def _sft_rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
+    record = result.record
+    yield "trained", f"{record['arguments']['model']} on conversations, {result.steps:,} steps"
+    yield "time", f"{record['seconds']:.1f} s on {record['device']}"
+    yield "conversations", _counts(record["data"])
+    for name, split in record["splits"].items():
+        yield (
+            name,
+            (
+                f"{split['conversations']:,} conversations, {split['assistant_tokens']:,} of "
+                f"{split['tokens']:,} tokens the assistant's"
+            ),
+        )
+    yield "training", _numbers(result.metrics, "", _SFT_NUMBERS)
+    if "eval_loss" in result.metrics:
+        yield "held out", _numbers(result.metrics, "eval_", _SFT_NUMBERS)
+    yield from _model_rows(result, "policy")
+    yield "next", f"margintool train pairs.parquet --model {result.folder}"
+
+
+def _model_rows(result: "TrainResult", objective: str) -> Iterator[tuple[str, str]]:
     yield "model", f"{result.folder} (also run.json, log_history.jsonl, train.png)"
-    yield "load it", _how_to_load(arguments["objective"], str(result.folder))
+    yield "load it", _how_to_load(objective, str(result.folder))
 
 
 def _task(arguments: Mapping[str, Any]) -> str:
@@ -71,8 +104,13 @@ def _reference(report: Mapping[str, int]) -> str:
     return f"{report['from_cache']:,} log-probs from cache, {report['computed']:,} computed"
 
 
-def _numbers(metrics: Mapping[str, float | None], prefix: str) -> str:
-    names = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
+_NUMBERS = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
+_SFT_NUMBERS = {"loss": "loss", "perplexity": "perplexity"}
+
+
+def _numbers(
+    metrics: Mapping[str, float | None], prefix: str, names: Mapping[str, str] = _NUMBERS
+) -> str:
     return "  ".join(f"{short} {_number(metrics[prefix + name])}" for name, short in names.items())
 
 

@@ -3,7 +3,7 @@
 A dot goes into a struct, unless a column has that very name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,12 +14,16 @@ from margintool.layouts.registry import LAYOUTS
 from mmpo_core.errors import InputError, nearest
 
 
-def parse_map(text: str | None) -> dict[str, str]:
+def parse_map(text: str | None, known: Sequence[str] | None = None) -> dict[str, str]:
     """Parse `NAME=COLUMN,NAME=COLUMN` into {layout's name: the file's column}.
 
+    Args:
+        text: what --map was given.
+        known: the names that may be mapped to; those of all layouts if not given.
+
     Raises:
-        InputError: for a part without `=`, an empty side, a name given twice, or a name that no
-            layout has.
+        InputError: for a part without `=`, an empty side, a name given twice, or a name that is
+            not known.
     """
     mapping: dict[str, str] = {}
     for part in text.split(",") if text else ():
@@ -31,12 +35,19 @@ def parse_map(text: str | None) -> dict[str, str]:
             )
         if name in mapping:
             raise InputError(f"--map: {name} stands twice, as {mapping[name]} and as {column}")
-        _check_target(name)
+        _check_target(name, known)
         mapping[name] = column
     return mapping
 
 
-def _check_target(name: str) -> None:
+def _check_target(name: str, known: Sequence[str] | None) -> None:
+    if known is not None:
+        if name not in known:
+            raise InputError(
+                f"--map: {name!r} is not read.{nearest(name, known)} Write NAME=COLUMN with one of "
+                f"{', '.join(known)} first"
+            )
+        return
     patterns = [pattern for layout in LAYOUTS.values() for pattern in layout.patterns()]
     if not any(matching(pattern, [name]) for pattern in patterns):
         raise InputError(

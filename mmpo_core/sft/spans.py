@@ -6,7 +6,7 @@ is (chat.py), from the conversation up to it; so the last answer of a conversati
 exactly as `train` frames it. Read by tokens.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,16 @@ class Conversation:
     altered: bool
 
 
+def unanswered(messages: Sequence[Mapping[str, str]]) -> str | None:
+    """Return why a conversation holds no answer to learn from; None if it does."""
+    roles = [message["role"] for message in messages]
+    if ASSISTANT not in roles:
+        return "no assistant message"
+    if "user" not in roles[: roles.index(ASSISTANT)]:
+        return "no user message before the first answer"
+    return None
+
+
 class ConversationFormat(ChatFormat):
     """A tokenizer's chat template, for conversations with any number of answers."""
 
@@ -48,11 +58,12 @@ class ConversationFormat(ChatFormat):
         """Render a conversation up to its last answer.
 
         Args:
-            messages: role and content of each; what follows the last answer is left away.
+            messages: role and content of each, `unanswered` in nothing; what follows the last
+                answer is left away.
 
         Raises:
-            RefusedError: if there is no answer, an answer to nothing, or one that the template
-                cannot render, or renders differently once the conversation goes on.
+            RefusedError: if the template cannot render an answer, or renders it differently once
+                the conversation goes on.
         """
         turns: Messages = [
             {"role": m["role"], "content": self._guard(m["content"])} for m in messages
@@ -61,10 +72,6 @@ class ConversationFormat(ChatFormat):
         if merged:
             turns = merge_system(turns)
         answers = [place for place, m in enumerate(turns) if m["role"] == ASSISTANT]
-        if not answers:
-            raise RefusedError("the conversation has no assistant message")
-        if not any(m["role"] == "user" for m in turns[: answers[0]]):
-            raise RefusedError("the conversation has no user message before the first answer")
         framed = [
             self._answer(
                 turns[:place],

@@ -16,7 +16,7 @@ from mmpo_core.encoded_pairs import Ids, Ragged
 from mmpo_core.errors import InputError
 from mmpo_core.fit import Overlong
 from mmpo_core.sft.conversations import Bools, ConversationReport, Conversations, refuse
-from mmpo_core.sft.spans import Conversation, ConversationFormat
+from mmpo_core.sft.spans import Conversation, ConversationFormat, unanswered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -107,6 +107,9 @@ class _Builder:
         """Encode rows of messages and origin."""
         framed = []
         for row in rows:
+            if (why := unanswered(row["messages"])) is not None:
+                refuse(self._report.refused, "no answer", f"{row['origin']}: {why}")
+                continue
             try:
                 framed.append((row["origin"], self._format.frame_conversation(row["messages"])))
             except RefusedError as error:

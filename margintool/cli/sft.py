@@ -1,0 +1,46 @@
+"""`margintool sft`: conversations to a model that answers. The work is in margintool.sft."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from margintool.cli.from_options import Given, command_from
+from mmpo_core.run_options import RunOptions
+from mmpo_core.sft.options import SftOptions
+
+HELP = """Train a language model on conversations: the supervised step before `train`.
+
+Example: margintool sft --model tiny --data alpaca.jsonl.gz --out sft-model --lr 1e-3
+
+Then: margintool train pairs.parquet --model sft-model
+
+The loss is on the assistant's tokens, every turn of it. Without --data the UltraChat of the paper's
+starting points is read from the hub. Options may also stand in a YAML file (--config).
+"""
+
+
+def _run(given: Given) -> None:
+    from margintool.cli.progress import progress_bar
+    from margintool.cli.train_summary import log_lines, print_sft_summary
+    from margintool.sft import run_sft
+    from mmpo_core.config_file import options_from
+
+    options = options_from(SftOptions, given, config=given.pop("config", None))
+    with log_lines():
+        result = run_sft(options, progress_bar)
+    print_sft_summary(result)
+
+
+sft_command = command_from(
+    SftOptions,
+    _run,
+    help=HELP,
+    optional=("model",),
+    headings={RunOptions: "Options that train has too"},
+    extra={
+        "config": Annotated[
+            Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
+        ],
+    },
+)

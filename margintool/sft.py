@@ -1,0 +1,35 @@
+"""sft(): any file of conversations to a model that answers; the step before `train`.
+
+    from margintool.sft import sft
+    sft(model="tiny", data="alpaca.jsonl", lr=1e-3)
+
+`margintool sft` is the same from the command line. The training is in mmpo_core/sft/train.py, the
+reading in sft_data.py.
+"""
+
+from contextlib import nullcontext
+
+from margintool.progress import no_progress
+from margintool.sft_data import Bars, conversation_source
+from mmpo_core.options import takes_options
+from mmpo_core.sft.options import SftOptions, checked_options
+from mmpo_core.sft.train import train_sft
+from mmpo_core.train import TrainResult
+
+
+@takes_options(SftOptions)
+def sft(options: SftOptions) -> TrainResult:
+    """Train a language model on the assistant's tokens of conversations.
+
+    Takes the fields of SftOptions as keywords.
+
+    Raises:
+        InputError: for options, data, models and folders that cannot be used.
+    """
+    return run_sft(options, lambda: nullcontext(no_progress))
+
+
+def run_sft(options: SftOptions, bars: Bars) -> TrainResult:
+    """Train as sft() does; `bars` gives what is told how far reading has come."""
+    options = checked_options(options)
+    return train_sft(options, conversation_source(options, bars))

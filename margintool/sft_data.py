@@ -1,0 +1,184 @@
+"""Any input to conversations, for the supervised step. margintool/sft.py calls it.
+
+Three forms of rows are read, told apart by their columns: `messages`, `prompt` and `completion`,
+and Alpaca's `instruction`, `input` and `output`. Rows that cannot be used are counted by reason,
+and the first of each is named.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from margintool.canonical_stream import origins
+from margintool.layouts.mapping import apply_map, parse_map
+from margintool.layouts.messages import Messages, no_messages, read_messages
+from margintool.layouts.raw import Raw
+from margintool.layouts.rows import Problems, as_array, as_mask
+from margintool.layouts.texts import mark_malformed, read_answer, read_prompt
+from margintool.progress import Progress
+from margintool.storage import RawBatch, RawInput, open_input
+from mmpo_core.errors import InputError
+from mmpo_core.sft.conversations import ConversationReport, refuse
+from mmpo_core.sft.options import SftOptions
+from mmpo_core.sft.train import ConversationSource
+
+logger = logging.getLogger("mmpo_core.train")
+
+Bars = Callable[[], AbstractContextManager[Progress]]
+
+ALIASES = {"prompt": ("instruction",), "completion": ("output", "response")}
+# what storage calls the options, for score -> what sft calls them
+_OPTION_NAMES = {"--input": "--data", "--config": "--data-config", "--revision": "--data-revision"}
+
+
+class Form(NamedTuple):
+    """One form of rows.
+
+    Args:
+        required: columns, under their own name or an alias, that tell it.
+        optional: columns that are read if they are there.
+        read: (raw batch, problems to mark) -> conversations.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    read: Callable[[Raw, Problems], Messages]
+
+
+def conversation_source(options: SftOptions, bars: Bars) -> ConversationSource:
+    """Find the input and say how its conversations are read; read here are its first rows only.
+
+    Args:
+        options: data, map, split, data_config, data_revision and limit are read.
+        bars: gives what is told how far reading has come, while it goes on.
+
+    Raises:
+        InputError: if there is no such input, or no known form of rows in it.
+    """
+    mapping = parse_map(options.map, _KNOWN)
+    with _own_option_names():
+        raw = open_input(
+            options.data,
+            split=options.data_split,
+            config=options.data_config,
+            revision=options.data_revision,
+        )
+        sample = apply_map(raw.schema_sample(), mapping)
+    form = _form_of(sample, raw.description)
+    report = ConversationReport()
+
+    def tables() -> Iterator[pa.Table]:
+        with bars() as progress, _own_option_names():
+            progress.start("reading conversations", raw.total_bytes)
+            batches = raw.batches(limit=options.limit, on_bytes=progress.advance)
+            yield from _conversations(batches, mapping, form, report)
+
+    return ConversationSource(raw.description, lambda: _fingerprint(raw), tables, report)
+
+
+@contextmanager
+def _own_option_names() -> Iterator[None]:
+    """Let messages of storage name the options of this command."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        for theirs, ours in _OPTION_NAMES.items():
+            message = message.replace(theirs, ours)
+        raise InputError(message) from error
+
+
+def _fingerprint(raw: RawInput) -> str:
+    with _own_option_names():
+        return raw.fingerprint()
+
+
+def _form_of(sample: pa.Table, description: str) -> Form:
+    """Return the first form whose columns are all there, and say what is not read."""
+    raw = Raw(sample, ALIASES)
+    for name, form in FORMS.items():
+        if all(raw.has(column) for column in form.required):
+            used = {raw.name(column) for column in (*form.required, *form.optional)}
+            rest = [column for column in sample.column_names if column not in used]
+            unread = f"; not read: {', '.join(rest)}" if rest else ""
+            logger.info("%s: rows are %s%s", description, name, unread)
+            return form
+    raise InputError(
+        f"{description}: no conversations found in the columns {', '.join(sample.column_names)}. "
+        "Expected messages, or prompt and completion, or instruction and output; --map "
+        "prompt=COLUMN,completion=COLUMN says which are which"
+    )
+
+
+def _conversations(
+    batches: Generator[RawBatch, None, None],
+    mapping: dict[str, str],
+    form: Form,
+    report: ConversationReport,
+) -> Iterator[pa.Table]:
+    with closing(batches):
+        for batch in batches:
+            raw = Raw(apply_map(batch.table, mapping, strict=False), ALIASES)
+            problems = Problems(raw.rows)
+            messages = form.read(raw, problems)
+            origin = origins(batch.name, batch.rows)
+            report.read += raw.rows
+            _count(problems, origin, report)
+            usable = np.flatnonzero(pc.is_null(problems.reason).to_numpy(zero_copy_only=False))
+            yield pa.table(
+                {
+                    "messages": messages.take(usable).history(),
+                    "origin": origin.take(pa.array(usable)),
+                }
+            )
+
+
+def _count(problems: Problems, origin: pa.Array, report: ConversationReport) -> None:
+    found = pc.value_counts(problems.reason.drop_null()).to_pylist()
+    for reason, count in ((one["values"], one["counts"]) for one in found):
+        first = pc.index(problems.reason, reason).as_py()
+        where = f"{origin[first].as_py()}: {problems.detail[first].as_py()}"
+        refuse(report.refused, reason, where, count)
+
+
+def _read_messages(raw: Raw, problems: Problems) -> Messages:
+    column, name = raw.column("messages"), raw.name("messages")
+    messages = read_messages(column)
+    if messages is None:
+        words = f"{name} has type {column.type}, expected a list of role and content"
+        problems.mark(pc.is_valid(column), "bad_conversation", words)
+        messages = no_messages(raw.rows)
+    problems.mark(messages.lengths == 0, "empty_conversation", f"{name} has no messages")
+    mark_malformed(messages, problems, name)
+    blank = pc.or_(pc.equal(messages.content, ""), pc.utf8_is_space(messages.content))
+    empty = as_mask(pc.and_(pc.equal(messages.role, "assistant"), blank))
+    rows = np.zeros(raw.rows, dtype=bool)
+    rows[messages.parents[empty.to_numpy(zero_copy_only=False)]] = True
+    problems.mark(rows, "empty_response", f"{name}: an assistant message is empty")
+    return messages
+
+
+def _read_prompt_and_completion(raw: Raw, problems: Problems) -> Messages:
+    prompt = read_prompt(raw, problems)
+    completion = read_answer(raw, problems, "completion")
+    rows = raw.rows
+    texts = pa.concat_arrays([as_array(prompt.text), as_array(completion)])
+    by_row = texts.take(pa.array(np.arange(2 * rows).reshape(2, rows).T.ravel()))
+    roles = pa.array(["user", "assistant"] * rows, pa.string())
+    turns = Messages(np.arange(0, 2 * rows + 1, 2), roles, by_row)
+    return (prompt.earlier or no_messages(rows)).followed_by(turns)
+
+
+# name -> form; the first whose columns are there is used
+FORMS: dict[str, Form] = {
+    "messages": Form(("messages",), (), _read_messages),
+    "prompt and completion": Form(
+        ("prompt", "completion"), ("input", "history"), _read_prompt_and_completion
+    ),
+}
+_KNOWN = ("messages", "prompt", "completion", "instruction", "input", "output", "history")
