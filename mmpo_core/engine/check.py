@@ -112,7 +112,7 @@ def why_padded(
             values = _packed_values(model, function, packed)
             if isinstance(values, str):
                 return values
-            return _difference(values, _values(model, function, plain), model.dtype)
+            return _difference(values, _values(model, function, plain), _coarsest(model))
     finally:
         model.train(was_training)
 
@@ -137,6 +137,16 @@ def _values(model: Any, function: Function, batch: dict[str, torch.Tensor]) -> t
     on_device = {name: value.to(model.device) for name, value in batch.items()}
     values: torch.Tensor = through(model, function, on_device)
     return values
+
+
+def _coarsest(model: Any) -> torch.dtype:
+    """Return the dtype that a model's values are rounded to most; quantised weights count as half.
+
+    Adapters in float32 may sit on weights in bfloat16 or four bits.
+    """
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    known = [dtype if dtype in TOLERANCE else torch.bfloat16 for dtype in dtypes]
+    return max(known, key=TOLERANCE.__getitem__)
 
 
 def _difference(values: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> str | None:

@@ -161,9 +161,9 @@ def _find_scorer(model: Any) -> Scorer:
     try:
         head, decoder = _head(model), model.get_decoder()
         ours, own = _both_logits(model, decoder, head)
+        most = float((ours - own).abs().max() / own.abs().max().clamp(min=1e-30))
     except CALL_ERRORS as error:
         return Scorer(why_not=f"{type(error).__name__}: {error}")
-    most = float((ours - own).abs().max() / own.abs().max().clamp(min=1e-30))
     # a few roundings in the dtype that the logits were computed in
     if not most <= 8 * torch.finfo(model.dtype).eps:
         return Scorer(why_not=f"its head gives other logits than it does itself (by {most:.1e})")
@@ -193,7 +193,7 @@ def _both_logits(model: Any, decoder: Any, head: Head) -> tuple[Tensor, Tensor]:
     try:
         with torch.no_grad():
             ours = head.logits(decoder(**inputs).last_hidden_state)
-            own = at_least_float32(model(**inputs).logits)
+            own = at_least_float32(model(**inputs).logits[:, -ids.shape[1] :])
     finally:
         model.train(was_training)
     return ours, own

@@ -123,6 +123,15 @@ def test_rewards_are_checked_by_themselves():
     assert "differ by 1 a token" in str(reason)
 
 
+def test_what_is_allowed_follows_the_coarsest_weights():
+    """Rounding of bfloat16 layers is no sign of a wrong mask, with a head in float32 or without."""
+    model = small_policy(0).bfloat16()
+    assert choose_batching(model, SPLITS, BATCHING, "auto").why_padded is None
+    model.model.norm.float()
+    assert check._coarsest(model) == torch.bfloat16
+    assert check._coarsest(small_policy(0)) == torch.float32
+
+
 def test_flash_attention_pads_and_says_why():
     """The kernels are not here: they would be asked for by the padded rows alone."""
     model = small_policy(0)
