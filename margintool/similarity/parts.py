@@ -2,7 +2,8 @@
 
 Arrow's own format, not Parquet: a row of a part is a place in the file, so that a few vectors of
 millions can be read without decoding the rest. Vectors are float32: rounding to float16 would
-move a margin by up to about 1e-5, and vectors hardly compress.
+move a margin by up to about 1e-5, and vectors hardly compress. Arrow checks how a file is framed,
+not what it holds: a part carries a checksum of its numbers, which are read once when it is opened.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import xxhash
 
 from margintool.similarity.digest_index import Digests
 from margintool.similarity.distances import Vectors
@@ -19,6 +21,8 @@ from mmpo_core.pair_file import whole_file
 
 Mask = npt.NDArray[np.bool_]
 SUFFIX = ".arrow"
+
+_CHECKSUM = b"xxh3_128"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def joined(rows: list[Rows]) -> Rows:
 def write_part(path: Path, rows: Rows) -> None:
     """Write a part: complete, or not at all."""
     dim = rows.vectors.shape[1]
-    schema = _schema(dim)
+    schema = _schema(dim).with_metadata({_CHECKSUM: _checksum(rows)})
     digests = pa.py_buffer(np.ascontiguousarray(rows.digests))
     numbers = pa.array(np.ascontiguousarray(rows.vectors).reshape(-1))
     columns = [
@@ -63,24 +67,41 @@ def write_part(path: Path, rows: Rows) -> None:
 def read_part(path: Path, dim: int) -> Rows:
     """Return the rows of a part as views of its memory map: vectors are read when looked at.
 
+    All of it is read once here, against its checksum.
+
     Raises:
         InputError: if the file is damaged, or of another shape.
     """
     try:
         with pa.memory_map(str(path)) as source:
             batch = pa.ipc.open_file(source).get_batch(0)
-        if batch.schema != _schema(dim):
-            raise pa.ArrowInvalid(f"not vectors of {dim} numbers")
-        digests, vectors = batch.column("digest"), batch.column("vector").flatten()
-        return Rows(
-            np.frombuffer(digests.buffers()[1], np.uint8).reshape(-1, 16),
-            np.frombuffer(vectors.buffers()[1], np.float32).reshape(-1, dim),
-            batch.column("over_limit").to_numpy(zero_copy_only=False),
-        )
+        rows = _rows(batch, dim)
+        if (batch.schema.metadata or {}).get(_CHECKSUM) != _checksum(rows):
+            raise pa.ArrowInvalid("what it holds is not what was written: its checksum differs")
+        return rows
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: is damaged ({error}). Remove the file: the texts in it are embedded again"
+            f"{path}: is damaged ({error}). Remove the file: what it holds is computed again"
         ) from error
+
+
+def _rows(batch: pa.RecordBatch, dim: int) -> Rows:
+    if batch.schema != _schema(dim):
+        raise pa.ArrowInvalid(f"not vectors of {dim} numbers")
+    batch.validate()  # that buffers are as long as their columns say
+    digests, vectors = batch.column("digest"), batch.column("vector").flatten()
+    return Rows(
+        np.frombuffer(digests.buffers()[1], np.uint8).reshape(-1, 16),
+        np.frombuffer(vectors.buffers()[1], np.float32).reshape(-1, dim),
+        batch.column("over_limit").to_numpy(zero_copy_only=False),
+    )
+
+
+def _checksum(rows: Rows) -> bytes:
+    digest = xxhash.xxh3_128()
+    for column in (rows.digests, rows.vectors, rows.over_limit):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest().encode()
 
 
 def _schema(dim: int) -> pa.Schema:

@@ -125,7 +125,7 @@ class EmbeddingStore:
         self._take(number, read_part(path, self.dim))
 
     def _read_parts(self) -> None:
-        for path in sorted(self.folder.glob(f"[0-9]*{SUFFIX}")):
+        for path in sorted(self.folder.glob(f"{'[0-9]' * 8}{SUFFIX}")):
             if int(path.stem) not in self._parts:
                 self._take(int(path.stem), read_part(path, self.dim))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from margintool.hashing import text_digests
 from margintool.similarity import store as store_module
 from margintool.similarity.digest_index import ABSENT, DigestIndex, first_of_each
-from margintool.similarity.parts import Rows
+from margintool.similarity.parts import Rows, read_part, write_part
 from margintool.similarity.store import EmbeddingStore
 from mmpo_core.errors import InputError
 
@@ -147,6 +147,60 @@ def test_a_damaged_part_is_named(tmp_path: Path, keep: float) -> None:
         EmbeddingStore(tmp_path, "f", DIM)
     part.unlink()
     assert len(EmbeddingStore(tmp_path, "f", DIM)) == 0
+
+
+def test_a_zeroed_page_is_no_other_vector(tmp_path: Path) -> None:
+    """Arrow reads such a part: its framing is whole."""
+    store = EmbeddingStore(tmp_path, "f", DIM)
+    with store.writing():
+        store.add(rows(list(range(400))))
+    part = tmp_path / "f" / "00000000.arrow"
+    content = bytearray(part.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = bytes(2000)
+    part.write_bytes(content)
+    pa.ipc.open_file(part).get_batch(0).validate(full=True)
+    with pytest.raises(
+        InputError, match=r"00000000\.arrow: is damaged .*checksum.* Remove the fil"
+    ):
+        EmbeddingStore(tmp_path, "f", DIM)
+
+
+def test_no_changed_byte_changes_what_is_read(tmp_path: Path) -> None:
+    """Wherever it is: the part is refused, or the byte held nothing (padding, a second schema)."""
+    part, expected, refused = tmp_path / "part.arrow", rows(list(range(40))), 0
+    write_part(part, expected)
+    content = part.read_bytes()
+    for place in range(0, len(content), 7):
+        part.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            read = read_part(part, DIM)
+        except InputError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(read.digests, expected.digests)
+        np.testing.assert_array_equal(read.vectors, expected.vectors)
+        np.testing.assert_array_equal(read.over_limit, expected.over_limit)
+    assert refused >= 40 * (4 * DIM + 16) // 7  # each one in digests and vectors
+
+
+def test_a_part_without_a_checksum_is_named(tmp_path: Path) -> None:
+    part = tmp_path / "part.arrow"
+    write_part(part, rows([1]))
+    table = pa.ipc.open_file(pa.py_buffer(part.read_bytes())).read_all()
+    with pa.ipc.new_file(str(part), table.schema.remove_metadata()) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+    with pytest.raises(InputError, match=r"part\.arrow: is damaged .*checksum"):
+        read_part(part, DIM)
+
+
+def test_files_of_other_names_are_no_parts(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path, "f", DIM)
+    with store.writing():
+        store.add(rows([1]))
+    for name in ("0abc.arrow", "1.arrow", "000000001.arrow"):
+        (tmp_path / "f" / name).write_text("no part")
+    assert len(EmbeddingStore(tmp_path, "f", DIM)) == 1
 
 
 def test_a_part_of_other_vectors_is_named(tmp_path: Path) -> None:
