@@ -171,4 +171,5 @@ def merged(model: Any, adapter: AdapterFolder) -> Any:
             "differ a little from those in training",
             adapter.path,
         )
-    return both.merge_and_unload()
+    # peft froze what it put its adapters into
+    return both.merge_and_unload().requires_grad_(True)

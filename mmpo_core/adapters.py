@@ -29,7 +29,7 @@ def require_peft() -> None:
         )
 
 
-def quantization(options: AdapterOptions, model: str, *, device: str, bf16: bool) -> Any:
+def quantization(options: AdapterOptions, model: str, *, on_cpu: bool, bf16: bool) -> Any:
     """Return transformers' BitsAndBytesConfig of the frozen model; None if it is not quantized.
 
     Weights are 4-bit NormalFloat, their scales quantized again (double quantization), and products
@@ -38,7 +38,7 @@ def quantization(options: AdapterOptions, model: str, *, device: str, bf16: bool
     Args:
         options: checked options.
         model: name of the model that is to be loaded so.
-        device: type of the device that it will run on, such as `cuda`.
+        on_cpu: whether it will run without a GPU.
         bf16: whether the run computes in bfloat16.
 
     Raises:
@@ -52,7 +52,7 @@ def quantization(options: AdapterOptions, model: str, *, device: str, bf16: bool
             "quantize 4bit needs the package bitsandbytes, which is not installed: "
             "`pip install 'margintool[qlora]'`"
         )
-    if device == "cpu":
+    if on_cpu:
         raise InputError(
             "quantize 4bit needs a GPU, and this run is on a CPU. Leave --quantize out, or run it "
             "where torch finds a GPU"
@@ -164,14 +164,19 @@ def _train_in_float32(head: Any) -> None:
 
 
 def _save_adapters_alone(model: Any) -> None:
-    """Let save_pretrained leave embeddings out, which peft else asks the hub about at each save.
+    """Let save_pretrained leave out embeddings, and the README.md that peft writes.
 
-    What a new pad token added to them nothing reads.
+    peft would ask the hub at each save whether embeddings were resized; what a new pad token added
+    to them nothing reads.
     """
     save = model.save_pretrained
 
-    def save_adapters(*args: Any, **kwargs: Any) -> None:
-        save(*args, **{"save_embedding_layers": False, **kwargs})
+    def save_adapters(save_directory: str, **kwargs: Any) -> None:
+        card = Path(save_directory) / "README.md"
+        kept = card.exists()
+        save(save_directory, **{"save_embedding_layers": False, **kwargs})
+        if not kept:
+            card.unlink(missing_ok=True)
 
     model.save_pretrained = save_adapters
 

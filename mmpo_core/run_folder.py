@@ -31,6 +31,8 @@ _MADE_HERE = (
     "model.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
+    "adapter_config.json",
+    "adapter_model.safetensors",
     ".model.partial",
     RUN_FILE,
 )

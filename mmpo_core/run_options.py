@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from mmpo_core.adapter_options import AdapterOptions, check_adapter_options
 from mmpo_core.errors import InputError
 from mmpo_core.typed_values import typed
 
@@ -15,8 +16,8 @@ Options = TypeVar("Options", bound="RunOptions")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Options of every training run.
+class RunOptions(AdapterOptions):
+    """Options of every training run, beside those of adapters.
 
     Args:
         model: name from `margintool models`, hub id, or folder of the model to start from
@@ -141,6 +142,7 @@ def checked_run(options: Options) -> Options:
     values = {name: typed(getattr(options, name), hints[name], name) for name in names}
     options = dataclasses.replace(options, **values)
     check_ranges(options, _RANGES)
+    check_adapter_options(options)
     if options.resume and options.overwrite:
         raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
     return options

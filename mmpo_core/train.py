@@ -104,8 +104,10 @@ def train_run(
 
 def open_folder(options: RunOptions, trainer: Any, record: dict[str, Any]) -> None:
     """Make the output folder ready: an earlier run cleared away, run.json says "unfinished"."""
+    from mmpo_core.adapters import adapter_record
     from mmpo_core.run_folder import RUN_FILE, clear, write_json
 
+    record["adapter"] = adapter_record(trainer.model, options)
     # no process may look for an earlier run after this one has begun
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():

@@ -33,7 +33,8 @@ class Referenced:
     Attributes:
         pairs: split -> its pairs, with the reference's log-probs unless there is a model.
         batching: how pairs become micro-batches, for the policy and a model kept beside it.
-        model: the reference, kept in memory to be asked at every step; else None.
+        model: the reference, kept in memory to be asked at every step; else None. May be the policy
+            itself, if it has adapters.
         report: what the pass over the pairs cost; None where there was none.
     """
 
@@ -75,6 +76,8 @@ def with_reference(
     if options.objective == "reward" or chosen_loss(options).reference_free:
         return Referenced(pairs, batching)
     if options.reference_logps == "online":
+        if options.lora_rank and options.reference is None:
+            return Referenced(pairs, batching, model=model)  # itself, its adapters off
         reference = _second_model(options, tokenizer).to(arguments.device)
         if batching.shared:  # the same micro-batches must suit both
             batching = run_batching(options, reference, tokenizer, pairs).batching

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from mmpo_core.adapters import quantization, with_adapter
 from mmpo_core.encode import encode_pairs
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.errors import InputError
@@ -20,7 +21,7 @@ from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
 from mmpo_core.train_reference import Referenced
 from mmpo_core.trainer import MMPOTrainer, PairTrainer
-from mmpo_core.training_args import warmup_steps
+from mmpo_core.training_args import runs_on_cpu, warmup_steps
 
 logger = logging.getLogger("mmpo_core.train")
 
@@ -63,17 +64,21 @@ def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -
 
 
 def load_start(options: RunOptions, tokenizer: Any) -> Any:
-    """Return the model that training starts from, without dropout.
+    """Return the model that training starts from, without dropout, with new adapters if asked for.
 
-    A reward model's head is new, by the seed.
+    A reward model's head and adapters are new, by the seed.
     """
+    half = options.dtype == "bfloat16"
     how: dict[str, Any] = {
         "dtype": options.dtype,
         "trust_remote_code": options.trust_remote_code,
         "revision": options.revision,
         "attn_implementation": options.attn_implementation,
+        "quantization": quantization(
+            options, options.model, on_cpu=runs_on_cpu(options), bf16=options.bf16 or half
+        ),
     }
-    if options.dtype == "bfloat16":
+    if half and not options.lora_rank:  # adapters are in float32
         logger.warning(
             "dtype bfloat16: weights are trained in bfloat16 and updates below their rounding are "
             "lost (at lr 5e-7, over 99 % of them). bf16 with float32 weights keeps them"
@@ -85,7 +90,17 @@ def load_start(options: RunOptions, tokenizer: Any) -> Any:
     if options.compile:
         # the decoder alone, for rows of any shape: the head works on chunks
         model.get_decoder().compile(dynamic=True)
-    return without_dropout(model)
+    model = without_dropout(model)
+    return _with_adapter(model, options) if options.lora_rank else model
+
+
+def _with_adapter(model: Any, options: RunOptions) -> Any:
+    reward = options.task == "reward"
+    model = with_adapter(model, options, base=options.model, seed=options.seed, reward=reward)
+    if options.gradient_checkpointing:
+        # a reentrant checkpoint has gradients only if its input, of a frozen embedding, asks
+        model.enable_input_require_grads()
+    return model
 
 
 def without_dropout(model: Any) -> Any:

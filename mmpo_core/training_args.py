@@ -90,9 +90,7 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
 
 def _learning(options: RunOptions) -> dict[str, Any]:
     """Return the fields that decide what is learnt."""
-    import torch
-
-    on_cpu = options.device == "cpu" or not torch.accelerator.is_available()
+    on_cpu = runs_on_cpu(options)
     devices = int(os.environ.get("WORLD_SIZE", "1"))
     share = pairs_per_device(options, devices)
     return {
@@ -114,6 +112,13 @@ def _learning(options: RunOptions) -> dict[str, Any]:
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
     }
+
+
+def runs_on_cpu(options: RunOptions) -> bool:
+    """Whether a run uses no GPU: none was asked for, or torch finds none."""
+    import torch
+
+    return options.device == "cpu" or not torch.accelerator.is_available()
 
 
 def _bookkeeping(options: RunOptions) -> dict[str, Any]:

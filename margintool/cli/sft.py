@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from margintool.cli.from_options import Given, command_from
+from mmpo_core.adapter_options import AdapterOptions
 from mmpo_core.run_options import RunOptions
 from mmpo_core.sft.options import SftOptions
 
@@ -37,7 +38,7 @@ sft_command = command_from(
     _run,
     help=HELP,
     optional=("model",),
-    headings={RunOptions: "Options that train has too"},
+    headings={RunOptions: "Options that train has too", AdapterOptions: "Adapters"},
     extra={
         "config": Annotated[
             Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")

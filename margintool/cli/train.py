@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from margintool.cli.from_options import Given, command_from
+from mmpo_core.adapter_options import AdapterOptions
 from mmpo_core.run_options import RunOptions
 from mmpo_core.train_options import TrainOptions
 
@@ -38,7 +39,7 @@ train_command = command_from(
     help=HELP,
     positional=("pairs",),
     optional=("pairs", "model"),
-    headings={RunOptions: "Options that sft has too"},
+    headings={RunOptions: "Options that sft has too", AdapterOptions: "Adapters"},
     extra={
         "config": Annotated[
             Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,30 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
+    (file,) = folder.glob("*.safetensors")
+    return load_file(file)
 
 
+@pytest.mark.parametrize("more", [{}, {"lora_rank": 2, "dora": True, "lora_dropout": 0.1}])
 @pytest.mark.parametrize(("objective", "micro_batch"), [("policy", 9), ("reward", 12)])
 def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(
-    objective: str, micro_batch: int, start: Start, interrupt: Callable[[int], None]
+    objective: str,
+    micro_batch: int,
+    more: dict[str, Any],
+    start: Start,
+    interrupt: Callable[[int], None],
 ):
     """Micro-batch 9 is in step 5 (checkpoint 4, middle of epoch 2), 12 in step 7 (checkpoint 6)."""
-    unbroken = start("unbroken", objective=objective)
+    start = partial(start, objective=objective, **more)
+    unbroken = start("unbroken")
     interrupt(micro_batch)
     with pytest.raises(KeyboardInterrupt):
-        start("broken", objective=objective)
+        start("broken")
     broken = unbroken.folder.parent / "broken"
-    assert not (broken / "model.safetensors").exists()
+    assert not list(broken.glob("*.safetensors"))
     assert json.loads((broken / "run.json").read_text())["status"] == "unfinished"
 
-    resumed = start("broken", objective=objective, resume=True)
+    resumed = start("broken", resume=True)
     assert resumed.steps == unbroken.steps == 9
     expected, found = weights(unbroken.folder), weights(resumed.folder)
     assert expected.keys() == found.keys()
