@@ -14,7 +14,12 @@ from transformers import MambaConfig, MambaForCausalLM, TrainingArguments
 from mmpo_core.encoded_pairs import Ragged
 from mmpo_core.engine.rows import Limits
 from mmpo_core.errors import InputError
-from mmpo_core.sft.batching import ConversationBatching, conversation_batching, step_lengths
+from mmpo_core.sft.batching import (
+    ConversationBatching,
+    ConversationCollator,
+    conversation_batching,
+    step_lengths,
+)
 from mmpo_core.sft.conversations import Conversations
 from mmpo_core.sft.options import SftOptions
 from mmpo_core.sft.trainer import SftTrainer, token_losses
@@ -125,9 +130,7 @@ def test_evaluation_is_over_tokens_and_gives_the_perplexity(tmp_path: Path):
 
 
 def test_processes_share_a_step_in_equal_numbers_of_micro_batches():
-    """The tokens that the loss is divided by are those of all; each conversation is in one share."""
-    from mmpo_core.sft.batching import ConversationCollator
-
+    """The loss is divided by the tokens of all; each conversation is in one share."""
     data = conversations(5)
     examples = [data[i] for i in range(5)]
     steps = [ConversationCollator(WAYS["padded, one by one"], 3, i)(examples) for i in range(3)]
