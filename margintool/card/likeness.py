@@ -3,11 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_HELD = {
-    "length_difference": "the difference in length",
-    "longer_preferred": "how much longer the preferred answer is",
-    "gap": "the size of the input's own gap",
-}
+from margintool.similarity.findings import SIGN_CHECKS
 
 
 def likeness(made: Mapping[str, Any]) -> list[str]:
@@ -33,8 +29,8 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
             "reads at once."
         )
     for name, check in checks.items() if isinstance(checks, Mapping) else ():
-        if check.get("spearman") is not None:
+        if name in SIGN_CHECKS and check.get("spearman") is not None:
             yield (
-                f"- Rank correlation of the margin with {_HELD.get(name, name)}: "
-                f"{check['spearman']:+.3f} ({check['pairs']:,} pairs)."
+                f"- Rank correlation of the margin with {SIGN_CHECKS[name][0]}: "
+                f"{check['spearman']:+.3f} ({check['pairs']:,} pairs compared)."
             )

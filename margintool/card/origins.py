@@ -116,6 +116,10 @@ ORIGINS: Mapping[str, Origin] = {
         ),
     ),
     "pairs": Origin("own-preferences.md", (GIVEN_ORDER, LENGTH)),
+    "pair_file": Origin(
+        "own-preferences.md",
+        ("Winners and ties are those of the pair file that was scored again.", LENGTH),
+    ),
     "hh": Origin(
         "anthropic-hh-rlhf.md",
         (

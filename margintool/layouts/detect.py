@@ -132,7 +132,8 @@ def _rank(layout: Layout, columns: pa.Schema) -> tuple[int, int]:
 def _no_layout(
     candidates: Sequence[Layout], columns: pa.Schema, source: str, readers: Readers
 ) -> str:
-    ranked = sorted(candidates, key=lambda layout: _share_missing(layout, columns))
+    readable = [layout for layout in candidates if source in readers(layout)] or list(candidates)
+    ranked = sorted(readable, key=lambda layout: _share_missing(layout, columns))
     lines = [f"the columns fit no layout of source {source}. {_columns_there(columns)}"]
     lines += [f"  {layout.name} misses {', '.join(missing(layout, columns))}" for layout in ranked]
     if other := _other_layout({layout.name for layout in candidates}, columns, readers):

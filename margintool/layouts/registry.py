@@ -6,6 +6,7 @@ from margintool.layouts import (
     helpsteer3,
     hh,
     judgments,
+    pair_file,
     pairs,
     ratings_long,
     ratings_pair,
@@ -29,6 +30,7 @@ LAYOUTS: dict[str, Layout] = {
     "ratings_pair": ratings_pair.LAYOUT,
     "judgments": judgments.LAYOUT,
     "pairs": pairs.LAYOUT,
+    "pair_file": pair_file.LAYOUT,
     "hh": hh.LAYOUT,
     "responses": responses.LAYOUT,
 }

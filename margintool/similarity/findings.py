@@ -17,6 +17,18 @@ NOTE = (
     "similarity says how different two answers are, not how much better one is: which answer is "
     "preferred is the input's word, and the margin is a stand-in for its strength"
 )
+# What the margin is held to: name -> words, and what to say where no pair has it.
+SIGN_CHECKS: dict[str, tuple[str, str]] = {
+    "length_difference": ("the difference in length", "there is no pair to hold the margin to"),
+    "longer_preferred": (
+        "how much longer the preferred answer is",
+        "no pair has a preferred answer, to see whether it is the longer one",
+    ),
+    "gap": (
+        "the size of the input's own gap",
+        "the input has no scores to hold the margin to",
+    ),
+}
 _LONG = {
     "mean-of-chunks": "read in chunks, the mean of their embeddings taken",
     "truncate": "cut there: what follows is not read (--pooling mean-of-chunks reads it)",
@@ -29,13 +41,20 @@ class Distances:
 
     Args:
         distance: (N,) distance of the two answers.
-        longer: (N,) characters of the preferred answer less those of the other; NaN for ties.
-        gap: (N,) the input's own gap in favour of the preferred answer; NaN where it has none.
+        longer: (N,) characters of the first answer less those of the second.
+        better: (N,) 1 where the first is preferred, -1 where the second is, 0 for a tie.
+        gap: (N,) the input's own gap; NaN where it has none.
     """
 
     distance: Floats
     longer: Floats
+    better: Floats
     gap: Floats
+
+    @property
+    def longer_preferred(self) -> Floats:
+        """(N,) characters that the preferred answer has more than the other; NaN for ties."""
+        return np.where(self.better == 0, np.nan, self.better * self.longer)
 
 
 class SimilarityFindings:
@@ -54,8 +73,9 @@ class SimilarityFindings:
     def add(self, evidence: Distances) -> None:
         """Count a batch."""
         if self._options.sign_check:
-            both = [evidence.distance, evidence.longer, evidence.gap]
-            self._parts.append(np.column_stack(both).astype(np.float32))
+            held = [np.abs(evidence.longer), evidence.longer_preferred, np.abs(evidence.gap)]
+            table = np.column_stack([evidence.distance, *held])
+            self._parts.append(table.astype(np.float32))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the metadata; how long it took is not among them."""
@@ -66,15 +86,15 @@ class SimilarityFindings:
         if self._options.sign_check:
             found["sign_check"] = {
                 name: {"pairs": pairs, "spearman": rho}
-                for name, (_, pairs, rho) in self._checks().items()
+                for name, (pairs, rho) in self._checks().items()
             }
         return found
 
     def lines(self) -> list[tuple[str, str]]:
         """Return (label, text) lines for the terminal."""
         lines = [] if self._filled is None else list(self._fill_lines(self._filled))
-        for words, pairs, rho in self._checks().values() if self._options.sign_check else []:
-            lines.append(("sign check", _check_line(words, pairs, rho)))
+        for name, check in self._checks().items() if self._options.sign_check else []:
+            lines.append(("sign check", _check_line(name, *check)))
         return [*lines, ("note", NOTE)]
 
     def _fill_lines(self, filled: FillSummary) -> list[tuple[str, str]]:
@@ -95,25 +115,22 @@ class SimilarityFindings:
             lines.append(("long", f"{over} that the model reads at once: {done}"))
         return lines
 
-    def _checks(self) -> dict[str, tuple[str, int, float | None]]:
-        """Return what the margin is held to: name -> words, pairs, rank correlation."""
-        table = np.concatenate([np.empty((0, 3), np.float32), *self._parts])
-        distance, longer, gap = table.T
-        held = {
-            "length_difference": ("the difference in length", np.abs(longer)),
-            "longer_preferred": ("how much longer the preferred answer is", longer),
-            "gap": ("the size of the input's own gap", np.abs(gap)),
-        }
+    def _checks(self) -> dict[str, tuple[int, float | None]]:
+        """Return what the margin is held to: key of SIGN_CHECKS -> pairs, rank correlation."""
+        table = np.concatenate([np.empty((0, 4), np.float32), *self._parts])
+        distance, *held = table.T
         return {
-            name: (words, *_spearman(distance, values)) for name, (words, values) in held.items()
+            name: _spearman(distance, values)
+            for name, values in zip(SIGN_CHECKS, held, strict=True)
         }
 
 
-def _check_line(words: str, pairs: int, rho: float | None) -> str:
+def _check_line(name: str, pairs: int, rho: float | None) -> str:
+    words, if_none = SIGN_CHECKS[name]
     if not pairs:
-        return "the input has no scores to hold the margin to"
+        return if_none
     shown = "not defined" if rho is None else f"{rho:+.3f}"
-    return f"Spearman {shown} with {words}, {pairs:,} pairs"
+    return f"Spearman {shown} with {words}, in {pairs:,} pairs compared"
 
 
 def _spearman(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> tuple[int, float | None]:

@@ -1,9 +1,10 @@
 """Source `similarity`: the less alike chosen and rejected are, the larger the margin.
 
-For preferences without any strength: which answer is better is the input's word, and how unlike
-the two are stands in for how much better. Source: MMPO, arXiv 2410.03145, where granular feedback
-is missing. Texts are embedded before the first pass (margintool/embedding.py); here vectors are
-only looked up. Read next: margintool/similarity/distances.py; docs/similarity.md.
+For preferences without any strength: which answer is better is the input's word (its scores, or
+the preference that it states), and how unlike the two are stands in for how much better.
+Source: MMPO, arXiv 2410.03145, where granular feedback is missing. Texts are embedded before the
+first pass (margintool/embedding.py); here vectors are only looked up. Read next:
+margintool/similarity/distances.py; docs/similarity.md.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from margintool.canonical import SCORE_REASONS
 from margintool.similarity.findings import Distances
 from margintool.similarity.options import SimilarityOptions
 from margintool.sources.base import Floats, Scored, Settings, Source, first_reason, mark
-from margintool.sources.given_columns import Reasons, given_scores, scored_gap, spread
+from margintool.sources.given_columns import Reasons, given_gap, given_scores, scored_gap, spread
 
 # Reasons of layouts that do not hold here: texts of a row with one are compared all the same.
 NOT_HELD = (*SCORE_REASONS, "identical_responses")
@@ -25,8 +26,8 @@ NOT_FINITE = "embedding_not_finite"
 def score_pairs(pairs: pa.Table, settings: Settings) -> Scored:
     """Turn distances of canonical pairs into signed margins, a - b. N rows in, N out.
 
-    The sign is the given preference's, else that of the input's own gap; a tie has margin 0, and
-    so have two answers of the same text.
+    The sign is that of the input's own gap, or where it has no scores the stated preference's; a
+    tie has margin 0, and so have two answers of the same text.
     """
     assert settings.likeness is not None
     own = usable_reason(pairs)
@@ -61,8 +62,7 @@ def usable_reason(pairs: pa.Table) -> Reasons:
 
 def preference(pairs: pa.Table) -> Floats:
     """Return (N,) 1 where a is better, -1 where b is, 0 for a tie; NaN where nothing says so."""
-    stated = pc.cast(pairs.column("preferred"), pa.float64()).to_numpy()
-    return np.where(np.isnan(stated), np.sign(scored_gap(pairs)), stated)
+    return np.sign(given_gap(pairs))
 
 
 def _evidence(pairs: pa.Table, distance: Floats, better: Floats) -> Distances:
@@ -70,8 +70,7 @@ def _evidence(pairs: pa.Table, distance: Floats, better: Floats) -> Distances:
         pc.utf8_length(pairs.column(f"response_{side}")).to_numpy().astype(np.float64)
         for side in "ab"
     )
-    sign = np.where(better == 0, np.nan, better)
-    return Distances(distance, sign * (a - b), sign * scored_gap(pairs))
+    return Distances(distance, a - b, better, scored_gap(pairs))
 
 
 SIMILARITY = Source(

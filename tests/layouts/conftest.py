@@ -135,6 +135,25 @@ EXAMPLES: dict[str, list[Row]] = {
             ("p", "c", None, None),
         )
     ],
+    "pair_file": [
+        {
+            "pair_id": "0" * 32,
+            "prompt": "p",
+            "chosen": "c",
+            "rejected": rejected,
+            "history": history,
+            "score_chosen": high,
+            "score_rejected": low,
+            "margin_raw": margin,
+        }
+        for rejected, history, high, low, margin in (
+            ("r", [], 7.0, 5.0, 2.0),
+            ("t", [user("x"), assistant("y")], 5.0, 5.0, 0.0),
+            ("u", None, None, None, 0.0),
+            ("v", [], None, None, 0.3),
+            (None, [], None, None, 0.3),
+        )
+    ],
     "hh": [
         {"chosen": c, "rejected": r}
         for c, r in (

@@ -84,7 +84,6 @@ def test_a_cross_encoder(run: Callable[..., Any], cross_path: Path) -> None:
 
 
 def test_votes_stay_beside_the_margin_and_say_who_won(compared: Compared, small_model: Any) -> None:
-    """The label names the winner, here against the votes; the votes are kept as scores."""
     rows = [
         shp_row(30, 10, 0, human_ref_A=CAT, human_ref_B=DOG),
         shp_row(2, 9, 3, human_ref_A=DOG, human_ref_B=SUN, labels=0),
@@ -94,6 +93,18 @@ def test_votes_stay_beside_the_margin_and_say_who_won(compared: Compared, small_
     assert (first["chosen"], first["score_chosen"], first["score_rejected"]) == (CAT, 30, 10)
     assert (second["chosen"], second["score_chosen"], second["score_rejected"]) == (SUN, 9, 2)
     assert first["margin_raw"] == pytest.approx(cosine_distance(small_model, CAT, DOG), abs=1e-6)
+
+
+def test_a_label_against_the_votes_is_flipped_or_rejected_and_counted(compared: Compared) -> None:
+    rows = [
+        shp_row(30, 10, 0, human_ref_A=CAT, human_ref_B=DOG, labels=0),
+        shp_row(30, 10, 3, human_ref_A=CAT, human_ref_B=SUN, labels=1),
+    ]
+    summary, (first, _), _ = compared(rows)
+    assert (first["chosen"], summary.flipped) == (CAT, 1)
+    summary, _, (reject,) = compared(rows, on_conflict="reject")
+    assert reject["reason"] == "preference_conflict"
+    assert summary.kept == 1
 
 
 def test_without_a_preference_the_inputs_own_scores_say_who_won(compared: Compared) -> None:
@@ -167,7 +178,7 @@ def test_sign_check(compared: Compared) -> None:
     gaps = np.array([5, 1, 2, 3])
     expected = [rank_correlation(margins, held) for held in (np.abs(longer), longer, gaps)]
     assert [float(text.split()[1]) for text in told] == pytest.approx(expected, abs=1e-3)
-    assert all("4 pairs" in text for text in told)
+    assert all("in 4 pairs compared" in text for text in told)
 
 
 def rank_correlation(a: Any, b: Any) -> float:
@@ -194,14 +205,24 @@ def test_the_same_input_again_computes_nothing_and_gives_the_same_bytes(
     assert (tmp_path / "pairs.parquet").read_bytes() == first
 
 
-def test_a_pair_file_is_an_input(
-    compared: Compared, run: Callable[..., Any], tmp_path: Path
+def test_a_pair_file_is_an_input_and_its_ties_stay(
+    compared: Compared, run: Callable[..., Any], small_model: Any, tmp_path: Path
 ) -> None:
-    run([shp_row(30, 10, 0, human_ref_A=CAT, human_ref_B=DOG)])
+    votes = {"human_ref_A": CAT, "human_ref_B": DOG}
+    run([shp_row(30, 10, 0, **votes), shp_row(5, 5, 3, **votes)], gamma=1.0)
     (tmp_path / "pairs.parquet").rename(tmp_path / "votes.parquet")
-    _, (row,), _ = compared([], input=tmp_path / "votes.parquet")
-    assert (row["chosen"], row["rejected"]) == (CAT, DOG)
-    assert row["margin_raw"] < 2
+    summary, (won, tie), _ = compared([], input=tmp_path / "votes.parquet")
+    assert summary.layout == "pair_file"
+    assert (won["chosen"], won["rejected"], won["score_chosen"]) == (CAT, DOG, 30)
+    assert won["margin_raw"] == pytest.approx(cosine_distance(small_model, CAT, DOG), abs=1e-6)
+    assert (tie["margin_raw"], tie["p_chosen"], summary.ties) == (0, 0.5, 1)
+
+
+def test_ties_of_a_pair_file_without_scores_stay(compared: Compared, tmp_path: Path) -> None:
+    compared([pair(1, CAT, CAT), pair(2, CAT, DOG)])
+    (tmp_path / "pairs.parquet").rename(tmp_path / "first.parquet")
+    summary, _, _ = compared([], input=tmp_path / "first.parquet", metric="euclidean")
+    assert (summary.layout, summary.kept, summary.ties) == ("pair_file", 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -288,3 +309,20 @@ def test_from_the_command_line(
     )
     assert "0 computed now" in dict(again.findings)["texts"]
     assert json.dumps(again.as_dict())
+
+
+def test_the_sign_check_of_ties(compared: Compared) -> None:
+    """Their length differs all the same; which answer is preferred nobody says."""
+    rows = [shp_row(5, 5, 3 * n, human_ref_A=CAT, human_ref_B=f"{DOG}{' mat' * n}") for n in (0, 1)]
+    summary, _, _ = compared(rows, sign_check=True)
+    length, longer, gap = [text for label, text in summary.findings if label == "sign check"]
+    assert "in 2 pairs compared" in length
+    assert longer.startswith("no pair has a preferred answer")
+    assert "not defined" in gap
+
+
+def test_columns_that_fit_nothing_name_layouts_that_can_be_read(compared: Compared) -> None:
+    with pytest.raises(InputError, match="fit no layout of source similarity") as raised:
+        compared([{"question": "a", "good": CAT, "bad": DOG}])
+    assert "pairs misses" in str(raised.value)
+    assert "ratings_long" not in str(raised.value)
