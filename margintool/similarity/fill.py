@@ -1,7 +1,8 @@
 """Puts into a store what an input needs and the store lacks: each text or pair computed once.
 
-`fill` embeds texts; `fill_pairs` scores pairs with a cross-encoder. Bounded in memory: some
-64 MB of text at a time, enough of it to sort by length, and 24 bytes for each text seen.
+`fill` embeds texts; `fill_pairs` scores pairs with a cross-encoder. What it holds: some 64 million
+characters of text at a time, enough to sort by length, and 24 bytes for each different text of
+the input, beside the store's own 25 for each text there.
 """
 
 import time
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from margintool.similarity.cross_encoder import CrossScorer
     from margintool.similarity.embedder import Embedded, Embedder
 
-# Texts or pairs computed at once: what is sorted by length together.
-BLOCK_BYTES = 64 << 20
+# Texts or pairs computed at once: what is sorted by length together. A character takes 1 to 4
+# bytes.
+BLOCK_CHARACTERS = 64 << 20
 BLOCK_ITEMS = 50_000
 
 # A text, or the prompt and the two answers of a pair.
@@ -129,7 +131,7 @@ class _Filling:
         self._seen = DigestIndex()
         self._items: list[Item] = []
         self._digests: list[Digests] = []
-        self._bytes = 0
+        self._characters = 0
         self._texts = self._embedded = self._over_limit = self._tokens = 0
 
     def run(self, keyed: Keyed) -> FillSummary:
@@ -163,15 +165,15 @@ class _Filling:
             items = take(few)
             self._items += items
             self._digests.append(digests[few])
-            self._bytes += sum(map(_size, items))
-            if self._bytes >= BLOCK_BYTES or len(self._items) >= BLOCK_ITEMS:
+            self._characters += sum(map(_size, items))
+            if self._characters >= BLOCK_CHARACTERS or len(self._items) >= BLOCK_ITEMS:
                 self._compute_waiting()
 
     def _compute_waiting(self) -> None:
         if not self._items:
             return
         items, digests = self._items, np.concatenate(self._digests)
-        self._items, self._digests, self._bytes = [], [], 0
+        self._items, self._digests, self._characters = [], [], 0
         started, done = time.monotonic(), 0
         for rows, made in self._compute(items):
             self._store.add(Rows(digests[rows], made.vectors, made.over_limit))

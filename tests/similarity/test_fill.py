@@ -106,7 +106,7 @@ def test_only_so_much_text_is_held(
 ) -> None:
     """30 texts of two letters, in columns of 4: blocks end at the column with the 10th text."""
     monkeypatch.setattr(fill_module, "BLOCK_ITEMS", items)
-    monkeypatch.setattr(fill_module, "BLOCK_BYTES", size)
+    monkeypatch.setattr(fill_module, "BLOCK_CHARACTERS", size)
     embedder = Counting()
     texts = [f"{number:02d}" for number in range(30)]
     fill(opened(), embedder, columns(*(texts[i : i + 4] for i in range(0, 30, 4))))
