@@ -24,12 +24,18 @@ from margintool.similarity.pair_text import PROMPT_AND_ANSWERS, PairForm, read_f
 from margintool.similarity.store import EmbeddingStore
 from margintool.similarity.tokens import limit_of, well_formed
 from mmpo_core.errors import InputError, lookup
+from mmpo_core.hub import loading
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 Pair = tuple[str, str, str]
 Texts = tuple[str, str]
+
+# Part of the fingerprint. Raise it whenever the same model would give another similarity than
+# before for any pair: by another text between answers, share of each when cut, or mean of both
+# orders.
+ALGORITHM = 1
 
 # Pairs tokenised and sorted at once.
 _PAIRS_AT_ONCE = 512
@@ -49,7 +55,9 @@ class CrossScorer:
         self.limit = limit_of(model)
         self._budget = batch_budget(batch_tokens, str(model.device))
         self._check_scores()
-        self.fingerprint = fingerprint(model, form=[form.reads, form.characters])
+        self.fingerprint = fingerprint(
+            model, algorithm=ALGORITHM, form=[form.reads, form.characters]
+        )
 
     def digests(self, prompts: pa.ChunkedArray, a: pa.ChunkedArray, b: pa.ChunkedArray) -> Digests:
         """Return (N, 16) digests of what is read of N pairs, the same for (a, b) and (b, a)."""
@@ -182,4 +190,5 @@ def load_cross_encoder(
             local_files_only=local,
             model_kwargs={"dtype": getattr(torch, lookup("dtype", dtype, DTYPES))},
         ).eval()
+    with loading(name_or_path):  # it tries the model
         return CrossScorer(model, name_or_path, form, batch_tokens=batch_tokens)

@@ -19,6 +19,7 @@ from margintool.similarity.loading import DTYPES, batch_budget, checked_device, 
 from margintool.similarity.locate import SENTENCE, locate
 from margintool.similarity.tokens import Reader, Reading, limit_of, make_reader, well_formed
 from mmpo_core.errors import InputError, lookup
+from mmpo_core.hub import loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -30,6 +31,10 @@ POOLINGS: dict[str, str] = {
     MEAN_OF_CHUNKS: "read a long text in chunks and take the mean, weighted by their tokens",
     TRUNCATE: "read the beginning of a long text, as far as the model reads, and not the rest",
 }
+
+# Part of the fingerprint. Raise it whenever the same model would give another vector than before
+# for any text: by another way of cutting into chunks, of the mean of chunks, or of what is read.
+ALGORITHM = 1
 
 # Texts are handed back after about so many batches.
 _BATCHES_AT_ONCE = 8
@@ -64,7 +69,7 @@ class Embedder:
         self._reader: Reader = make_reader(model, name, in_chunks=pooling == MEAN_OF_CHUNKS)
         self._budget = batch_budget(batch_tokens, str(model.device))
         self.limit = limit_of(model)
-        self.fingerprint = fingerprint(model, pooling=pooling)
+        self.fingerprint = fingerprint(model, algorithm=ALGORITHM, pooling=pooling)
         probe = self.embed(["Some text.", "Another one, longer than the first."]).vectors
         self.dim = probe.shape[1]
         if not np.isfinite(probe).any() or not probe.any():
@@ -166,6 +171,7 @@ def load_embedder(
             local_files_only=local,
             model_kwargs={"dtype": getattr(torch, lookup("dtype", dtype, DTYPES))},
         ).eval()
+    with loading(name_or_path):  # it tries the model
         return Embedder(model, name_or_path, pooling=pooling, batch_tokens=batch_tokens)
 
 

@@ -22,7 +22,8 @@ def fingerprint(model: "BaseModel", **settings: object) -> str:
     Args:
         model: a loaded SentenceTransformer or CrossEncoder: weights, modules, tokenizer, prompts
             and limit of length count.
-        settings: what else determines the output, such as the pooling of long texts.
+        settings: what else determines the output, such as the pooling of long texts, and the
+            version of our own part in it.
     """
     digest = xxhash.xxh3_128()
     about = {

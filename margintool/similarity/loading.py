@@ -41,10 +41,20 @@ def checked_device(device: str | None) -> str | None:
 
 @contextmanager
 def loading_model(name: str) -> Iterator[None]:
-    """Load a model quietly; what goes wrong becomes an InputError."""
+    """Make a model quietly; what goes wrong becomes an InputError.
+
+    Around the library's own making of it and nothing else: a file of the model that holds another
+    kind of value than expected ends in a TypeError or AttributeError somewhere inside, which
+    around our own code would hide its mistakes.
+    """
     try:
         with loading(name):
             yield
+    except (TypeError, AttributeError) as error:
+        raise InputError(
+            f"{name} cannot be loaded ({type(error).__name__}: {error}): one of its JSON files is "
+            "damaged, or was written for another version of sentence-transformers"
+        ) from error
     except InputError as error:
         if "trust_remote_code" not in str(error.__cause__):
             raise

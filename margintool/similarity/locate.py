@@ -6,6 +6,7 @@ embedder.py, cross_encoder.py and fitting.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def locate_base(name: str, kind: str) -> tuple[str, bool, str | None]:
             "sentence embeddings"
         )
     if what not in (SENTENCE, CROSS):
-        if what is not None or found.read("config.json") is None:
+        if what is not None or found.read.object("config.json") is None:
             _check_kind(found, kind)
         what = None
     _check_weights(found)
@@ -76,14 +77,38 @@ class _Json:
     def __init__(self, find: Any) -> None:
         self._find = find
 
-    def __call__(self, file: str) -> Any:
+    def object(self, file: str) -> dict[str, Any] | None:
+        """Return a file of one JSON object."""
+        found: dict[str, Any] | None = self._read(file, _is_object, "an object")
+        return found
+
+    def modules(self) -> list[dict[str, Any]] | None:
+        """Return the modules of a model of sentence-transformers."""
+        form = "a list of objects, each with a type and a path"
+        found: list[dict[str, Any]] | None = self._read("modules.json", _are_modules, form)
+        return found
+
+    def _read(self, file: str, fits: Callable[[Any], bool], form: str) -> Any:
         path = self._find(file)
         if path is None:
             return None
         try:
-            return json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error})") from error
+        if not fits(content):
+            raise InputError(f"{path}: is damaged: must hold {form}. Save the model again")
+        return content
+
+
+def _is_object(content: Any) -> bool:
+    return isinstance(content, dict)
+
+
+def _are_modules(content: Any) -> bool:
+    return isinstance(content, list) and all(
+        _is_object(module) and {"type", "path"} <= module.keys() for module in content
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +166,7 @@ def _check_kind(model: _Found, kind: str) -> None:
         raise InputError(f"{name}: is {_ABOUT[found]}, not {_ABOUT[kind]}")
     if found is not None:
         raise InputError(f"{name}: is a {found} model, not {_ABOUT[kind]}")
-    if model.read("config.json") is None:
+    if model.read.object("config.json") is None:
         raise InputError(
             f"{name}: no model there (neither modules.json nor config.json). Give the folder that "
             "SentenceTransformer.save or `margintool similarity fit --out` wrote"
@@ -155,13 +180,13 @@ def _check_kind(model: _Found, kind: str) -> None:
 
 def _kind(read: _Json) -> str | None:
     """Return the kind of model, or None for one that sentence-transformers did not write."""
-    modules = read("modules.json")
-    if modules is not None:
-        about = read("config_sentence_transformers.json") or {}
+    if read.modules() is not None:
+        about = read.object("config_sentence_transformers.json") or {}
         return str(about.get("model_type", SENTENCE))
     # Cross-encoders of before version 6 are plain transformers models with a head.
-    architectures = (read("config.json") or {}).get("architectures") or [""]
-    return CROSS if architectures[0].endswith("ForSequenceClassification") else None
+    architectures = (read.object("config.json") or {}).get("architectures") or [""]
+    first = architectures[0] if isinstance(architectures, list) else architectures
+    return CROSS if str(first).endswith("ForSequenceClassification") else None
 
 
 def _check_weights(model: _Found) -> None:

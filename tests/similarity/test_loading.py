@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from margintool.similarity import locate as locate_module
-from margintool.similarity.cross_encoder import load_cross_encoder
+from margintool.similarity.cross_encoder import CrossScorer, load_cross_encoder
 from margintool.similarity.embedder import Embedder, load_embedder
 from margintool.similarity.locate import SENTENCE, locate
 from margintool.similarity.tokens import make_reader
@@ -100,6 +100,55 @@ def test_damaged_files(small_path: Path, tmp_path: Path) -> None:
     refused(copy, r"modules\.json: cannot be read")
 
 
+OBJECT, MODULES = "must hold an object", "must hold a list of objects, each with a type and a path"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("modules.json", '["x"]', MODULES),
+        ("modules.json", '[{"type": "x"}]', MODULES),
+        ("modules.json", "null", MODULES),
+        ("config_sentence_transformers.json", "[1]", OBJECT),
+        # Read by the library alone.
+        ("1_Pooling/config.json", "{}", "cannot be loaded .TypeError: .* JSON files"),
+        ("sentence_bert_config.json", "[1]", "cannot be loaded .AttributeError: .* JSON files"),
+        ("config.json", "5", "cannot be loaded .TypeError: .* JSON files"),
+    ],
+)
+def test_files_of_another_form(
+    small_path: Path, tmp_path: Path, file: str, content: str, words: str
+) -> None:
+    copy = shutil.copytree(small_path, tmp_path / "copy")
+    (copy / file).write_text(content)
+    refused(copy, f"{copy / file}: is damaged: {words}" if words in (OBJECT, MODULES) else words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1]", r"config\.json: is damaged: must hold an object"),
+        ('{"architectures": 5}', "is a plain transformers model"),
+        ('{"architectures": [5]}', "is a plain transformers model"),
+    ],
+)
+def test_a_plain_model_of_another_form(tmp_path: Path, content: str, words: str) -> None:
+    path = save_plain(tmp_path)
+    (path / "config.json").write_text(content)
+    refused(path, words)
+
+
+def test_mistakes_of_our_own_are_not_told_as_damaged_files(
+    small_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: Any) -> None:
+        raise TypeError("a mistake")
+
+    monkeypatch.setattr(Embedder, "embed", mistaken)
+    with pytest.raises(TypeError, match="a mistake"):
+        load_embedder(str(small_path), device="cpu")
+
+
 def test_code_from_the_repository_is_not_run(small_path: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(small_path, tmp_path / "copy")
     (copy / "own.py").write_text("raise SystemExit('was run')")
@@ -181,6 +230,22 @@ def test_whatever_changes_vectors_changes_the_fingerprint(
 def test_the_pooling_of_long_texts_is_in_the_fingerprint(small: Embedder, small_path: Path) -> None:
     cutting = load_embedder(str(small_path), device="cpu", pooling="truncate")
     assert cutting.fingerprint != small.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["embedder", "cross_encoder"])
+def test_our_own_part_is_in_the_fingerprint(
+    small: Embedder,
+    cross: CrossScorer,
+    small_path: Path,
+    cross_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(f"margintool.similarity.{kind}.ALGORITHM", 2)
+    embedder = load_embedder(str(small_path), device="cpu")
+    scorer = load_cross_encoder(str(cross_path), device="cpu")
+    assert (embedder.fingerprint == small.fingerprint) == (kind != "embedder")
+    assert (scorer.fingerprint == cross.fingerprint) == (kind != "cross_encoder")
 
 
 def test_a_cross_encoder_of_several_scores(tmp_path: Path) -> None:
