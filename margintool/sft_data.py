@@ -104,6 +104,8 @@ def _form_of(sample: pa.Table, description: str) -> Form:
     for name, form in FORMS.items():
         if all(raw.has(column) for column in form.required):
             used = {raw.name(column) for column in (*form.required, *form.optional)}
+            if raw.name("prompt") != "instruction" and raw.mapped_from("input") is None:
+                used -= {"input"}  # see read_prompt
             rest = [column for column in sample.column_names if column not in used]
             unread = f"; not read: {', '.join(rest)}" if rest else ""
             logger.info("%s: rows are %s%s", description, name, unread)

@@ -50,7 +50,7 @@ class ConversationReport:
     def lines(self) -> list[str]:
         """Return the summary for the terminal: one line a fact, only facts that happened."""
         said = {
-            "cut from the right": self.cut,
+            "the end cut off": self.cut,
             "system message moved into the user turn": self.system_merged,
             "answer rewritten by the chat template": self.answers_altered,
         }

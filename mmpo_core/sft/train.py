@@ -45,6 +45,7 @@ def train_sft(options: SftOptions, source: ConversationSource) -> TrainResult:
     Raises:
         InputError: for options, data, models and folders that cannot be used.
     """
+    from mmpo_core.adapters import adapter_record
     from mmpo_core.run_folder import check_folder
     from mmpo_core.sft.batching import conversation_batching
     from mmpo_core.train_progress import quiet_transformers
@@ -63,6 +64,7 @@ def train_sft(options: SftOptions, source: ConversationSource) -> TrainResult:
         trainer = build_trainer(options, arguments, model, tokenizer, splits, packing.batching)
         record = start_record(options, source, splits)
         record["packing"] = packing.record()
+        record["adapter"] = adapter_record(trainer.model, options)
         record["resumed_from"] = checkpoint and checkpoint.name
         open_folder(options, trainer, record)
         with says_how_to_resume(options):

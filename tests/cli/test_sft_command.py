@@ -150,3 +150,30 @@ def test_ultrachat_is_read_by_default_from_its_own_split():
     assert SftOptions(model="tiny").data_split == "train_sft"
     assert SftOptions(model="tiny", split="test_sft").data_split == "test_sft"
     assert SftOptions(model="tiny", data="chat.jsonl").data_split is None
+
+
+@pytest.mark.parametrize(
+    ("row", "unread"),
+    [
+        ({"instruction": "Hi?", "input": "", "output": "Yes.", "id": 1}, "; not read: id"),
+        ({"prompt": "Hi?", "input": "no", "completion": "Yes."}, "; not read: input"),
+        ({"prompt": "Hi?", "completion": "Yes."}, ""),
+    ],
+)
+def test_columns_that_are_not_read_are_named(
+    row: dict[str, Any], unread: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "mmpo_core.train")
+    found, _ = read(lines(tmp_path / "data.jsonl", [row]))
+    assert found[0]["messages"] == HELLO
+    assert caplog.messages == [f"{tmp_path / 'data.jsonl'}: rows are prompt and completion{unread}"]
+
+
+def test_adapters_are_trained_too(cli: Cli, tmp_path: Path):
+    data = lines(tmp_path / "chat.jsonl", [{"messages": HELLO}] * 2)
+    options = ["--eval-split", 0, "--lora-rank", 2, "--device", "cpu", "--out", tmp_path / "out"]
+    result = cli("sft", "--model", "tiny", "--data", data, *options)
+    assert result.status == 0, result.err
+    assert (tmp_path / "out" / "adapter_model.safetensors").exists()
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["adapter"]["rank"] == 2
