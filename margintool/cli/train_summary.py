@@ -82,8 +82,16 @@ def _sft_rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
 
 
 def _model_rows(result: "TrainResult", objective: str) -> Iterator[tuple[str, str]]:
-    yield "model", f"{result.folder} (also run.json, log_history.jsonl, train.png)"
-    yield "load it", _how_to_load(objective, str(result.folder))
+    kept = f"{result.folder} (also run.json, log_history.jsonl, train.png)"
+    adapter = result.record["adapter"]
+    if adapter is None:
+        yield "model", kept
+        yield "load it", _how_to_load(objective, str(result.folder))
+    else:
+        share = adapter["trainable_parameters"] / adapter["parameters"]
+        yield "trained part", f"{adapter['trainable_parameters']:,} parameters ({share:.2%})"
+        yield "adapter", kept
+        yield "make a model", f"margintool merge {result.folder} --out FOLDER"
 
 
 def _task(arguments: Mapping[str, Any]) -> str:

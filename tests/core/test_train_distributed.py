@@ -16,14 +16,16 @@ from tests.core.pair_tables import METADATA, pair_table
 SCRIPT = """
 import sys
 from mmpo_core.train import train
-pairs, model, out = sys.argv[1:]
+pairs, model, out, rank = sys.argv[1:]
 train(pairs=pairs, model=model, out=out, lr=1e-2, batch_size=4, micro_batch_size=1, epochs=2,
-      eval_split=0.25, logging_steps=1, max_length=96, device="cpu")
+      eval_split=0.25, logging_steps=1, max_length=96, device="cpu",
+      lora_rank=int(rank))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path, micro_model: Path):
+@pytest.mark.parametrize("rank", [0, 2])
+def test_two_processes_equal_one(rank: int, tmp_path: Path, micro_model: Path):
     """10 pairs to train on, and 3 to evaluate on, which two processes cannot share evenly."""
     pairs, script = tmp_path / "pairs.parquet", tmp_path / "run.py"
     write_pairs(pair_table([0.3 * i for i in range(13)]), pairs, METADATA)
@@ -32,7 +34,7 @@ def test_two_processes_equal_one(tmp_path: Path, micro_model: Path):
     for name, prefix in (("one", []), ("two", launcher)):
         command = [sys.executable, *prefix, str(script), str(pairs), str(micro_model)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        subprocess.run([*command, str(tmp_path / name)], check=True, env=environment)
+        subprocess.run([*command, str(tmp_path / name), str(rank)], check=True, env=environment)
     one, two = (
         [json.loads(line) for line in (tmp_path / name / "log_history.jsonl").open()]
         for name in ("one", "two")
@@ -41,6 +43,7 @@ def test_two_processes_equal_one(tmp_path: Path, micro_model: Path):
         for key in ours.keys() - {"grad_norm"}:
             if "runtime" not in key and "per_second" not in key and key != "total_flos":
                 assert theirs[key] == pytest.approx(ours[key], rel=1e-4, abs=1e-4), key
-    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    file = "adapter_model.safetensors" if rank else "model.safetensors"
+    weights = [load_file(tmp_path / name / file) for name in ("one", "two")]
     for name, value in weights[0].items():
         assert torch.allclose(weights[1][name], value, atol=1e-4), name
