@@ -25,8 +25,8 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
     texts, checks = found.get("texts"), found.get("sign_check")
     if isinstance(texts, Mapping) and texts.get("over_limit"):
         yield (
-            f"- {texts['over_limit']:,} of {texts['different']:,} texts are longer than the model "
-            "reads at once."
+            f"- {texts['over_limit']:,} of {texts['different']:,} different {texts['unit']} are "
+            f"longer than the model reads at once: {texts['long']}."
         )
     for name, check in checks.items() if isinstance(checks, Mapping) else ():
         if name in SIGN_CHECKS and check.get("spearman") is not None:

@@ -29,10 +29,13 @@ SIGN_CHECKS: dict[str, tuple[str, str]] = {
         "the input has no scores to hold the margin to",
     ),
 }
+# What becomes of texts over the model's limit, by --pooling; and of pairs, by a cross-encoder.
 _LONG = {
     "mean-of-chunks": "read in chunks, the mean of their embeddings taken",
-    "truncate": "cut there: what follows is not read (--pooling mean-of-chunks reads it)",
+    "truncate": "cut there, what follows is not read",
 }
+_LONG_PAIRS = "cut to what it reads"
+_INSTEAD = {"truncate": " (--pooling mean-of-chunks reads it)"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,12 @@ class SimilarityFindings:
         found: dict[str, Any] = {"note": NOTE}
         if self._filled is not None:
             filled = self._filled
-            found["texts"] = {"different": filled.unique, "over_limit": filled.over_limit}
+            found["texts"] = {
+                "unit": self._unit,
+                "different": filled.unique,
+                "over_limit": filled.over_limit,
+                "long": self._long,
+            }
         if self._options.sign_check:
             found["sign_check"] = {
                 name: {"pairs": pairs, "spearman": rho}
@@ -97,22 +105,33 @@ class SimilarityFindings:
             lines.append(("sign check", _check_line(name, *check)))
         return [*lines, ("note", NOTE)]
 
+    @property
+    def _cross(self) -> bool:
+        return self._options.metric == "cross-encoder"
+
+    @property
+    def _unit(self) -> str:
+        return "pairs" if self._cross else "texts"
+
+    @property
+    def _long(self) -> str:
+        return _LONG_PAIRS if self._cross else _LONG[self._options.pooling]
+
     def _fill_lines(self, filled: FillSummary) -> list[tuple[str, str]]:
-        cross = self._options.metric == "cross-encoder"
-        unit = "pairs" if cross else "texts"
         rate = f" ({filled.embedded / filled.seconds:,.0f} a second)" if filled.embedded else ""
         lines = [
             (
-                unit,
+                self._unit,
                 f"{filled.texts:,}, {filled.unique:,} different; {filled.embedded:,} computed now"
                 f"{rate}, {filled.unique - filled.embedded:,} stored before",
             )
         ]
         if filled.over_limit:
             share = filled.over_limit / filled.unique
-            done = "cut to what it reads" if cross else _LONG[self._options.pooling]
-            over = f"{filled.over_limit:,} {unit} ({share:.1%}) exceed the {self._limit} tokens"
-            lines.append(("long", f"{over} that the model reads at once: {done}"))
+            over = f"{filled.over_limit:,} {self._unit} ({share:.1%}) exceed the {self._limit}"
+            instead = "" if self._cross else _INSTEAD.get(self._options.pooling, "")
+            done = f"{self._long}{instead}"
+            lines.append(("long", f"{over} tokens that the model reads at once: {done}"))
         return lines
 
     def _checks(self) -> dict[str, tuple[int, float | None]]:

@@ -83,6 +83,23 @@ def test_a_cross_encoder(run: Callable[..., Any], cross_path: Path) -> None:
     assert row["margin_raw"] == pytest.approx(1 - float(np.mean(both)), abs=1e-6)
 
 
+def test_long_pairs_of_a_cross_encoder(
+    run: Callable[..., Any], cross_path: Path, tmp_path: Path
+) -> None:
+    """Two different pairs of three, one of them over the limit: pairs are counted, not texts."""
+    summary, _, _ = run(
+        [pair(1, CAT, DOG), pair(2, DOG, CAT), pair(3, f"{CAT} " * 20, SUN)],
+        source="similarity",
+        metric="cross-encoder",
+        similarity_model=str(cross_path),
+        device="cpu",
+    )
+    told = "1 pairs (50.0%) exceed the 32 tokens that the model reads at once: cut to what it reads"
+    assert dict(summary.findings)["long"] == told
+    over = "1 of 2 different pairs are longer than the model reads at once"
+    assert f"- {over}: cut to what it reads.\n" in write_card(tmp_path / "pairs.parquet")
+
+
 def test_votes_stay_beside_the_margin_and_say_who_won(compared: Compared, small_model: Any) -> None:
     rows = [
         shp_row(30, 10, 0, human_ref_A=CAT, human_ref_B=DOG),
@@ -134,16 +151,32 @@ def test_identical_answers_are_a_tie_and_empty_ones_are_rejected(compared: Compa
     assert [reject["reason"] for reject in rejects] == ["empty_response", "empty_response"]
 
 
-@pytest.mark.parametrize(("pooling", "words"), [("mean-of-chunks", "chunks"), ("truncate", "cut")])
-def test_very_long_texts(compared: Compared, pooling: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("pooling", "words", "hint"),
+    [
+        ("mean-of-chunks", "read in chunks, the mean of their embeddings taken", ""),
+        (
+            "truncate",
+            "cut there, what follows is not read",
+            " (--pooling mean-of-chunks reads it)",
+        ),
+    ],
+)
+def test_very_long_texts(
+    compared: Compared, tmp_path: Path, pooling: str, words: str, hint: str
+) -> None:
     long = "the cat sat on a mat and dog ran far away " * 2500
     assert len(long) > 100_000
     summary, (row,), _ = compared([pair(1, long + SUN, long + DOG)], pooling=pooling)
     # Only their last words differ, which a model of 32 tokens does not read.
     assert (row["margin_raw"] > 0) == (pooling == "mean-of-chunks")
     (told,) = [text for label, text in summary.findings if label == "long"]
-    assert told.startswith("2 texts (100.0%) exceed the 32 tokens")
-    assert words in told
+    assert told == (
+        f"2 texts (100.0%) exceed the 32 tokens that the model reads at once: {words}{hint}"
+    )
+    card = write_card(tmp_path / "pairs.parquet")
+    over = "2 of 2 different texts are longer than the model reads at once"
+    assert f"- {over}: {words}.\n" in card
 
 
 def test_what_is_found_is_told_and_kept(compared: Compared, tmp_path: Path) -> None:
@@ -155,7 +188,12 @@ def test_what_is_found_is_told_and_kept(compared: Compared, tmp_path: Path) -> N
     assert made["margin"] == "cosine"
     assert made["options"]["pooling"] == "mean-of-chunks"
     assert not {"device", "batch_tokens", "embeddings", "judge_model"} & made["options"].keys()
-    assert made["findings"]["texts"] == {"different": 2, "over_limit": 0}
+    assert made["findings"]["texts"] == {
+        "unit": "texts",
+        "different": 2,
+        "over_limit": 0,
+        "long": "read in chunks, the mean of their embeddings taken",
+    }
     assert len(made["similarity"]["fingerprint"]) == 32
     card = write_card(tmp_path / "pairs.parquet")
     assert "not how much better" in card
