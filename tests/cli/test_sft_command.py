@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from margintool.progress import no_progress
+from margintool.sft import sft
 from margintool.sft_data import conversation_source
 from mmpo_core.sft.conversations import ConversationReport
 from mmpo_core.sft.options import ULTRACHAT, SftOptions
@@ -177,3 +178,12 @@ def test_adapters_are_trained_too(cli: Cli, tmp_path: Path):
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["adapter"]["rank"] == 2
+
+
+def test_library_takes_the_options_as_keywords(tmp_path: Path):
+    data = lines(tmp_path / "chat.jsonl", [{"messages": HELLO}, {"messages": []}])
+    options = {"eval_split": 0.0, "max_length": 32, "device": "cpu", "out": tmp_path / "out"}
+    result = sft(model="tiny", data=str(data), **options)
+    assert (result.steps, result.record["data"]["kept"]) == (1, 1)
+    with pytest.raises(TypeError, match="gamma"):
+        sft(model="tiny", gamma=1.0)
