@@ -20,7 +20,7 @@ logger = logging.getLogger("mmpo_core.train")
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-REWARD_TASK = "SEQ_CLS"
+_REWARD_TASK = "SEQ_CLS"
 _LORA = "LORA"
 
 
@@ -72,21 +72,32 @@ def read_adapter(path: Path) -> AdapterFolder:
         )
     if not (path / WEIGHTS_FILE).is_file():
         raise InputError(f"{path}: no {WEIGHTS_FILE} there (pickled weights are not loaded)")
-    base = config.get("base_model_name_or_path")
+    base, reward = config.get("base_model_name_or_path"), config.get("task_type") == _REWARD_TASK
     if not base:
         raise InputError(f"{path / CONFIG_FILE}: does not say base_model_name_or_path")
-    run_file = path / "run.json"
+    run_file = (path.parent if path.name.startswith("checkpoint-") else path) / "run.json"
     record = _read_json(run_file) if run_file.is_file() else None
     arguments = (record or {}).get("arguments") or {}
+    if reward and _is_tiny(base) and "seed" not in arguments:
+        raise InputError(
+            f"{path}: no run.json with the run's seed there, and tiny is another reward model for "
+            "each seed"
+        )
     return AdapterFolder(
         path,
         base,
         config.get("revision"),
-        config.get("task_type") == REWARD_TASK,
+        reward,
         arguments.get("seed", 0),
         arguments.get("quantize") is not None,
         record,
     )
+
+
+def _is_tiny(base: str) -> bool:
+    from mmpo_core.models import TINY  # which imports this module
+
+    return base == TINY
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -114,7 +125,7 @@ def with_base(name: str, load: Callable[[AdapterFolder], Any], *, reward: bool) 
     adapter = read_adapter(Path(name))
     if adapter.reward and not reward:
         raise InputError(f"{name}: is the adapter of a reward model, which is no language model")
-    if reward and not adapter.reward and adapter.base == "tiny":
+    if reward and not adapter.reward and _is_tiny(adapter.base):
         raise InputError(
             f"{name}: is a policy's adapter, and tiny has other weights as a reward model. Make it "
             "a model first, with `margintool merge`"
@@ -122,7 +133,7 @@ def with_base(name: str, load: Callable[[AdapterFolder], Any], *, reward: bool) 
     try:
         base = load(adapter)
     except InputError as error:
-        raise InputError(f"the base model of adapter {name}: {error}") from error
+        raise InputError(f"the base model that {name}/{CONFIG_FILE} names: {error}") from error
     return merged(base, adapter)
 
 

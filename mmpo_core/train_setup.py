@@ -69,13 +69,15 @@ def load_start(options: RunOptions, tokenizer: Any) -> Any:
     A reward model's head and adapters are new, by the seed.
     """
     half = options.dtype == "bfloat16"
+    # beside weights in 4 bits, the rest is frozen too: in the type that products are computed in
+    in_half = half or (options.quantize is not None and options.bf16)
     how: dict[str, Any] = {
-        "dtype": options.dtype,
+        "dtype": "bfloat16" if in_half else options.dtype,
         "trust_remote_code": options.trust_remote_code,
         "revision": options.revision,
         "attn_implementation": options.attn_implementation,
         "quantization": quantization(
-            options, options.model, on_cpu=runs_on_cpu(options), bf16=options.bf16 or half
+            options, options.model, on_cpu=runs_on_cpu(options), bf16=in_half
         ),
     }
     if half and not options.lora_rank:  # adapters are in float32

@@ -107,6 +107,10 @@ def _learning(options: RunOptions) -> dict[str, Any]:
         "optim": options.optimizer,
         "bf16": options.bf16,
         _checkpointing_field(): options.gradient_checkpointing,
+        # as Trainer chooses for a model without adapters; None leaves it to Trainer
+        "ddp_find_unused_parameters": not options.gradient_checkpointing
+        if options.lora_rank
+        else None,
         "seed": options.seed,
         "data_seed": options.seed,
         "use_cpu": on_cpu,

@@ -13,6 +13,8 @@ from mmpo_core.errors import InputError
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.train import TrainResult, train
+from mmpo_core.train_options import TrainOptions
+from mmpo_core.training_args import training_arguments
 from tests.core.pair_tables import METADATA, pair_table
 
 PAIRS = 6
@@ -147,6 +149,58 @@ def test_a_run_goes_on_from_an_adapter_as_from_any_model(run_with: Runner, tmp_p
         assert torch.allclose(weight, whole.state_dict()[name])
     with pytest.raises(InputError, match="the model is read from here"):
         run_with(model=str(first.folder), out=first.folder, overwrite=True)
+
+
+def test_a_checkpoint_is_an_adapter_too(run_with: Runner, tmp_path: Path):
+    """Of tiny as a reward model, whose weights are those of the run's seed."""
+    result = run_with(model="tiny", objective="reward", save_steps=1, max_steps=2, seed=3)
+    tokenizer = load_tokenizer("tiny")
+    checkpoint, last = (
+        load_reward_model(str(folder), tokenizer)
+        for folder in (result.folder / "checkpoint-1", result.folder)
+    )
+    embeddings = load_reward_model("tiny", tokenizer, seed=3).get_input_embeddings().weight
+    assert checkpoint.get_input_embeddings().weight.equal(embeddings)
+    assert not checkpoint.score.weight.equal(last.score.weight)
+    (result.folder / "run.json").unlink()
+    with pytest.raises(InputError, match=r"no run.json with the run's seed"):
+        load_reward_model(str(result.folder), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("options", "computes"),
+    [({}, "float32"), ({"bf16": True}, "bfloat16"), ({"dtype": "bfloat16"}, "bfloat16")],
+)
+def test_a_quantized_base_is_loaded_in_the_type_that_it_computes_in(
+    options: dict[str, Any], computes: str, run_with: Runner, monkeypatch: pytest.MonkeyPatch
+):
+    """As far as it goes without a GPU: what transformers is asked for."""
+    asked: dict[str, Any] = {}
+
+    def load(name: str, **how: Any) -> None:
+        asked.update(how)
+        raise InputError("that is all")
+
+    monkeypatch.setattr("mmpo_core.adapters.find_spec", lambda name: name)
+    monkeypatch.setattr("mmpo_core.train_setup.runs_on_cpu", lambda options: False)
+    monkeypatch.setattr("mmpo_core.train_setup.load_policy", load)
+    with pytest.raises(InputError, match="that is all"):
+        run_with(quantize="4bit", **options)
+    config = asked["quantization"].to_dict()
+    assert config["load_in_4bit"]
+    assert config["bnb_4bit_compute_dtype"] == asked["dtype"] == computes
+
+
+def test_ddp_looks_for_unused_weights_as_without_adapters(tmp_path: Path):
+    def looks(**options: Any) -> bool | None:
+        checked = TrainOptions(pairs=tmp_path, model="tiny", device="cpu", **options)
+        arguments = training_arguments(checked, evaluates=False)
+        found: bool | None = arguments.ddp_find_unused_parameters
+        return found
+
+    assert looks() is None
+    assert looks(lora_rank=2) is True
+    assert looks(lora_rank=2, gradient_checkpointing=True) is False
 
 
 def test_overwriting_leaves_no_adapter_behind(run_with: Runner, tmp_path: Path):
