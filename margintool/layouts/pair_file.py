@@ -3,8 +3,8 @@
 Its winners and ties are kept. For sources that need no scores: margins are there already.
 """
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from margintool.layouts.base import Layout
 from margintool.layouts.pair_rows import PROMPT_PARTS
@@ -12,16 +12,14 @@ from margintool.layouts.preferences import CHOSEN_COLUMNS, chosen_rejected
 from margintool.layouts.raw import Raw
 from margintool.numbers import to_numbers
 
-TIE, CHOSEN = pa.scalar(0, pa.int8()), pa.scalar(1, pa.int8())
-
 
 def convert(table: pa.Table) -> pa.Table:
     """Rows of a pair file -> PAIRS; a margin_raw of 0 is a tie."""
     raw = Raw(table)
     pairs = chosen_rejected(raw, ("score_chosen", "score_rejected"))
-    tie = pa.array(to_numbers(raw.column("margin_raw"))[0] == 0)
+    tie = to_numbers(raw.column("margin_raw"))[0] == 0
     place = pairs.column_names.index("preferred")
-    return pairs.set_column(place, "preferred", pc.if_else(tie, TIE, CHOSEN))
+    return pairs.set_column(place, "preferred", pa.array(np.where(tie, 0, 1), pa.int8()))
 
 
 LAYOUT = Layout(
