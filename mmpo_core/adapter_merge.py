@@ -9,6 +9,7 @@ from mmpo_core.adapter_folder import AdapterFolder, read_adapter
 from mmpo_core.errors import InputError
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.run_folder import RUN_FILE, write_json
+from mmpo_core.train_progress import quiet_transformers
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -45,7 +46,8 @@ def merge_adapter(
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as above:
             whole = Path(above) / out.name
-            model.save_pretrained(whole)
+            with quiet_transformers():
+                model.save_pretrained(whole)
             tokenizer.save_pretrained(whole)
             if found.record is not None:
                 write_json(whole / RUN_FILE, _record(found, dtype))
