@@ -24,6 +24,7 @@ from margintool.cli.presets import presets_command
 from margintool.cli.score import score_command
 from margintool.cli.sft import sft_command
 from margintool.cli.similarity import SIMILARITY_COMMANDS
+from margintool.cli.sweep import sweep_command
 from margintool.cli.train import train_command
 from mmpo_core.errors import InputError, UnfinishedError
 
@@ -44,6 +45,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (compare_command, "How well the margins of pair files agree"),
     "sft": (sft_command, "A model that answers, from conversations"),
     "train": (train_command, "A policy or a reward model from a pair file"),
+    "sweep": (sweep_command, "Training runs over a grid, compared on held-out pairs"),
     "merge": (merge_command, "A model folder from an adapter and its base"),
     "demo": (demo_command, "The whole job offline, on simulated votes"),
     "card": (card_command, "A dataset card for a pair file"),

@@ -38,7 +38,8 @@ def command_from(
         optional: fields without a default that may still be left out (a config file has them).
         without: fields that are no options of the command.
         extra: further options: name -> Annotated[type, typer.Option(...)]; None when not given.
-        headings: base class -> heading under which help shows its options (see grouped_help.py).
+        headings: base class -> heading under which help shows its options, in the order in which
+            help shows them; an option of several is under the first (see grouped_help.py).
     """
     texts = argument_help(options_class)
     hints = get_type_hints(options_class)
@@ -64,9 +65,10 @@ def command_from(
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.headings = {  # type: ignore[attr-defined]
         name: heading
-        for base, heading in (headings or {}).items()
+        for base, heading in reversed(list((headings or {}).items()))
         for name in _own_argument_help(base)
     }
+    command.sections = list((headings or {}).values())  # type: ignore[attr-defined]
     return command
 
 

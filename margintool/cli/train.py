@@ -19,6 +19,15 @@ command line wins over the file, the file over the recipe. `margintool models` a
 losses` list what --model and --loss take.
 """
 
+RECIPES = {
+    "config": Annotated[
+        Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
+    ],
+    "preset": Annotated[
+        str | None, typer.Option(help="published recipe (see `margintool presets`)")
+    ],
+}
+
 
 def _run(given: Given) -> None:
     from margintool.cli.train_summary import log_lines, print_train_summary
@@ -40,12 +49,5 @@ train_command = command_from(
     positional=("pairs",),
     optional=("pairs", "model"),
     headings={RunOptions: "Options that sft has too", AdapterOptions: "Adapters"},
-    extra={
-        "config": Annotated[
-            Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
-        ],
-        "preset": Annotated[
-            str | None, typer.Option(help="published recipe (see `margintool presets`)")
-        ],
-    },
+    extra=RECIPES,
 )
