@@ -13,7 +13,7 @@ from typing import Any
 from mmpo_core.train_data import PairTables
 from mmpo_core.train_options import TrainOptions
 
-_PACKAGES = ("margintool", "torch", "transformers", "accelerate", "numpy", "pyarrow", "tokenizers")
+_PACKAGES = ("margintool torch transformers accelerate peft numpy pyarrow tokenizers").split()
 
 
 def start_record(
