@@ -30,7 +30,8 @@ class SweepOptions(TrainOptions):
             p_chosen
         beta: betas to try, with commas between them; the loss's own default if not given
         lr: peak learning rates to try, with commas between them; tiny wants 3e-4 to 1e-3
-        seeds: how many seeds every setting is run with (3 for 0, 1 and 2), or a list of them (4,7)
+        seeds: how many seeds every setting is run with (3 for 0, 1 and 2), or a list of them (4,7
+            for two, 7, with a comma for one)
         split_seed: seed of the split: all runs hold out the same prompts, whatever their seeds
         eval_gamma: targets that all runs are measured against, so that their numbers can be
             compared: sigma(eval_gamma * margin), inf for hard labels, or file for the file's own
