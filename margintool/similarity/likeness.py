@@ -16,7 +16,7 @@ from margintool.similarity.distances import METRICS, Floats
 from margintool.similarity.fill import FillSummary, fill, fill_pairs
 from margintool.similarity.options import SimilarityOptions
 from margintool.similarity.store import EmbeddingStore
-from margintool.similarity.texts import response_texts
+from margintool.similarity.texts import check_reads, response_texts
 
 if TYPE_CHECKING:
     from margintool.similarity.cross_encoder import CrossScorer
@@ -59,7 +59,8 @@ def open_likeness(options: SimilarityOptions, folder: Path) -> Likeness:
         folder: where stores are kept.
 
     Raises:
-        InputError: if the model cannot be used for the metric, or the store is damaged.
+        InputError: if the model cannot be used for the metric, or was fitted to other texts; if
+            the store is damaged.
     """
     name = options.similarity_model or DEFAULT_MODELS[options.metric]
     settings: dict[str, Any] = {
@@ -75,6 +76,7 @@ def open_likeness(options: SimilarityOptions, folder: Path) -> Likeness:
     from margintool.similarity.embedder import load_embedder
 
     embedder = load_embedder(name, pooling=options.pooling, **settings)
+    check_reads(name, with_prompt=options.with_prompt)  # once it is known to be of this kind
     store = EmbeddingStore(folder, embedder.fingerprint, embedder.dim)
     return EmbeddedLikeness(embedder, store, options.metric, with_prompt=options.with_prompt)
 

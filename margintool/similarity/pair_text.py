@@ -3,14 +3,12 @@
 Read by fitting, which writes the file, and by cross_encoder.py, which scores with the model.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from margintool.similarity.form_file import FORM_FILE, damaged, read_form_file, write_form_file
 from mmpo_core.errors import InputError, lookup
-from mmpo_core.pair_file import whole_file
 
-FORM_FILE = "margintool.json"
 BETWEEN_ANSWERS = "\n\n=== the other answer ===\n\n"
 ANSWERS, PROMPT_AND_ANSWERS = "answers", "prompt-and-answers"
 READS: dict[str, str] = {
@@ -69,8 +67,7 @@ def fair_share(texts: tuple[str, ...], characters: int | None) -> tuple[str, ...
 
 def write_form(folder: Path, form: PairForm) -> None:
     """Write what the model in `folder` reads beside it."""
-    with whole_file(folder / FORM_FILE) as path:
-        path.write_text(json.dumps(asdict(form), indent=2) + "\n")
+    write_form_file(folder, asdict(form))
 
 
 def read_form(folder: Path) -> PairForm:
@@ -79,13 +76,13 @@ def read_form(folder: Path) -> PairForm:
     Raises:
         InputError: if the file is damaged.
     """
-    path = folder / FORM_FILE
-    if not path.is_file():
+    path, content = folder / FORM_FILE, read_form_file(folder)
+    if content is None:
         return PairForm()
     try:
-        form = PairForm(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: is damaged ({error}). Fit the model again") from error
+        form = PairForm(**content)
+    except TypeError as error:
+        raise damaged(path, error) from error
     lookup(f"{path}: form of input", form.reads, READS)
     size = form.characters
     if size is not None and (type(size) is not int or size < 1):

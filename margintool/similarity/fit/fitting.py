@@ -30,6 +30,7 @@ from margintool.similarity.fit.data import (
     Pairs,
     load_fit_data,
 )
+from margintool.similarity.fit.early_end import says_how_to_go_on, says_what_memory_needs
 from margintool.similarity.fit.folder import FIT_FILE, FitFolder, write_record
 from margintool.similarity.fit.kinds import COSINE, Base, Kind, kind_of
 from margintool.similarity.fit.measuring import figures, spearman
@@ -40,12 +41,11 @@ from margintool.similarity.fit.words import AFTER, BEFORE, EMBEDDER, LENGTH, not
 from margintool.similarity.likeness import Likeness, open_likeness
 from margintool.similarity.locate import SENTENCE
 from margintool.similarity.options import SimilarityOptions
+from margintool.similarity.texts import reads_prompt
 from mmpo_core.options import takes_options
 
 if TYPE_CHECKING:
     from margintool.similarity.fit.training import Trained
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ def run_fit(options: FitOptions, progress: Progress = no_progress) -> FitResult:
     folder = FitFolder(options)
     folder.check()
     data = load_fit_data(options)
-    with folder.held(), _says_how_to_resume(options), _quiet_libraries():
-        record = _Run(options, folder, data, progress).run()
+    with folder.held(), says_how_to_go_on(folder), says_what_memory_needs(folder):
+        with _quiet_libraries():
+            record = _Run(options, folder, data, progress).run()
         folder.publish()
     return FitResult(options.out, record)
 
@@ -105,9 +106,13 @@ class _Run:
             self._folder.begin(record)
         record["resumed_from"] = checkpoint and checkpoint.name
         measured = self._measure_base(base)
+        cut = kind.cut(base.model, data.parts[TRAIN])
+        record["cut_in_training"] = cut.as_dict()
         trained = self._train(base, largest, checkpoint)
         self._save(trained)
-        measured[AFTER] = self._distances_of(str(self._folder.model), kind.metric)
+        measured[AFTER] = self._distances_of(
+            str(self._folder.model), kind.metric, with_prompt=self._options.with_prompt
+        )
         self._finish(record, base, trained, measured)
         return record
 
@@ -120,7 +125,9 @@ class _Run:
         if not base.fresh_head:
             self._kind.prepare(base.model, self._data.parts[TRAIN])
         if base.fresh_head and base.what == SENTENCE:
-            measured[EMBEDDER] = self._distances_of(base.name, COSINE)
+            measured[EMBEDDER] = self._distances_of(
+                base.name, COSINE, with_prompt=bool(reads_prompt(base.name))
+            )
         measured[LENGTH] = _length_difference(test)
         return measured
 
@@ -180,6 +187,7 @@ class _Run:
                 left_out=int((~known).sum()),
                 fresh_head=base.fresh_head,
                 unbounded=base.unbounded,
+                cut=record["cut_in_training"],
             ),
         }
         model = self._folder.model
@@ -192,12 +200,12 @@ class _Run:
         with TemporaryDirectory(dir=self._folder.work) as scratch:
             return _measured(self._kind.likeness(model, Path(scratch)), pairs, progress)
 
-    def _distances_of(self, name: str, metric: str) -> Floats:
+    def _distances_of(self, name: str, metric: str, *, with_prompt: bool) -> Floats:
         """Return the (N,) distances of test pairs as `score` gives them with a model's name."""
         settings = SimilarityOptions(
             similarity_model=name,
             metric=metric,  # type: ignore[arg-type]
-            with_prompt=self._options.with_prompt,
+            with_prompt=with_prompt,
             device=self._options.device,
         )
         with TemporaryDirectory(dir=self._folder.work) as scratch:
@@ -229,17 +237,3 @@ def _quiet_libraries() -> Iterator[None]:
             yield
     finally:
         library.setLevel(level)
-
-
-@contextmanager
-def _says_how_to_resume(options: FitOptions) -> Iterator[None]:
-    """On Ctrl-C or a termination, say how the fit can go on."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        logger.warning(
-            "interrupted. The same command with --resume goes on from the last checkpoint in "
-            "%s.unfinished",
-            options.out,
-        )
-        raise

@@ -57,13 +57,17 @@ class FitFolder:
         _check_ours(self.out, self._options.out)
         _check_ours(self.work, self.work)
         self._check_base()
-        finished, begun = _is_fit(self.out), _is_fit(self.work)
-        if self._options.resume and not begun:
+        finished, resumable = _is_fit(self.out), self.resumable()
+        if self._options.resume and not resumable:
             what = "this fit is finished" if finished else "there is no interrupted fit"
-            raise InputError(f"{self._options.out}: {what}; there is nothing to resume")
+            if _is_fit(self.work):
+                what = "the fit has no checkpoint yet"
+            raise InputError(
+                f"{self._options.out}: {what}; there is nothing to resume. Leave out --resume"
+            )
         if self._options.resume or self._options.overwrite:
             return
-        if begun:
+        if resumable:
             raise InputError(
                 f"{self._options.out}: a fit was interrupted there. --resume goes on with it, "
                 "--overwrite starts again"
@@ -74,25 +78,35 @@ class FitFolder:
                 "--out takes another folder"
             )
 
+    def resumable(self) -> bool:
+        """Whether an interrupted fit left a whole checkpoint to go on from."""
+        return _is_fit(self.work) and self._last_checkpoint() is not None
+
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the work folder against other processes; it is gone afterwards if nothing is kept.
+        """Hold the work folder against other processes.
+
+        However the fit ends, without a checkpoint to go on from the folder is gone afterwards.
 
         Raises:
             InputError: if another process fits into it, or it cannot be written to.
         """
+        kept = True  # where the lock is another's, so is all that is in the folder
         try:
             with locked(self.work / "fit", what="fit", instead="choose another --out"):
-                yield
+                try:
+                    yield
+                finally:
+                    kept = self.resumable()
+                    if not kept:
+                        self._clear()
         finally:
-            if self.work.is_dir() and not _is_fit(self.work) and not _kept(self.work):
+            if not kept:
                 shutil.rmtree(self.work, ignore_errors=True)
 
     def begin(self, record: dict[str, Any]) -> None:
         """Start a new fit: what an interrupted one left is removed."""
-        for path in self.work.iterdir():
-            if path.name != FIT_FILE and not _is_lock(path):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._clear()
         write_record(self.work, record)
         self.checkpoints.mkdir()
 
@@ -100,15 +114,14 @@ class FitFolder:
         """Return the last whole checkpoint; later ones that are torn are removed.
 
         Raises:
-            InputError: if there is none.
+            InputError: if there is none any more.
         """
-        from mmpo_core.run_folder import last_checkpoint, numbered_checkpoints
+        from mmpo_core.run_folder import numbered_checkpoints
 
-        last = last_checkpoint(self.checkpoints)
+        last = self._last_checkpoint()
         if last is None:
             raise InputError(
-                f"{self._options.out}: the fit was interrupted before its first checkpoint. Start "
-                "again with --overwrite; --checkpoints says how many are written"
+                f"{self.checkpoints}: no checkpoint is left. Start again without --resume"
             )
         for _, path in numbered_checkpoints(self.checkpoints):
             if int(path.name.rpartition("-")[2]) > int(last.name.rpartition("-")[2]):
@@ -131,7 +144,17 @@ class FitFolder:
         if self.out.exists():
             self.out.rename(replaced)
         self.model.rename(self.out)
-        for path in self.work.iterdir():
+        self._clear()
+
+    def _last_checkpoint(self) -> Path | None:
+        from mmpo_core.run_folder import last_checkpoint
+
+        return last_checkpoint(self.checkpoints)
+
+    def _clear(self) -> None:
+        """Remove all but the lock; last of all the sign that a fit made the folder."""
+        paths = list(self.work.iterdir()) if self.work.is_dir() else []
+        for path in sorted(paths, key=lambda path: path.name == FIT_FILE):
             if not _is_lock(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -165,10 +188,6 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 def _is_fit(folder: Path) -> bool:
     return read_record(folder) is not None
-
-
-def _kept(folder: Path) -> bool:
-    return any(not _is_lock(path) for path in folder.iterdir())
 
 
 def _is_lock(path: Path) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from margintool.hashing import keys, seeded, text_digests
 from margintool.similarity.fingerprint import fingerprint
 from margintool.similarity.fit.data import Pairs
+from margintool.similarity.fit.lengths import Cut, cut_pairs, cut_texts, readable_characters
 from margintool.similarity.fit.options import FitOptions
 from margintool.similarity.likeness import (
     CROSS_ENCODER,
@@ -23,23 +24,13 @@ from margintool.similarity.likeness import (
 )
 from margintool.similarity.loading import checked_device, loading_model
 from margintool.similarity.locate import CROSS, SENTENCE, locate_base
-from margintool.similarity.pair_text import (
-    PROMPT_AND_ANSWERS,
-    PairForm,
-    pair_texts,
-    read_form,
-    write_form,
-)
+from margintool.similarity.pair_text import PROMPT_AND_ANSWERS, PairForm, read_form, write_form
 from margintool.similarity.store import EmbeddingStore
-from margintool.similarity.texts import response_texts
+from margintool.similarity.texts import reads_prompt, response_texts, write_reads
 from margintool.similarity.tokens import limit_of
 from mmpo_core.errors import InputError
 
 COSINE = "cosine"
-# Pairs whose characters per token are measured, and the share that has fewer than is reckoned.
-_MEASURED_PAIRS, _DENSEST = 256, 0.1
-# Of a prompt and two answers together.
-_FEWEST_TOKENS = 6
 
 
 @dataclass(frozen=True)
@@ -94,8 +85,11 @@ class Kind(Protocol):
     def texts(self, pairs: Pairs) -> tuple[list[str], list[str]]:
         """Return the N first and N second texts that the model reads for training."""
 
+    def cut(self, model: Any, pairs: Pairs) -> Cut:
+        """Count what training cuts: texts, or pairs, that are longer than the model reads."""
+
     def save(self, model: Any, folder: Path) -> None:
-        """Write the model into a folder, ready for --similarity-model."""
+        """Write the model, and what it reads, into a folder, ready for --similarity-model."""
 
 
 def kind_of(options: FitOptions) -> Kind:
@@ -110,20 +104,27 @@ class BiEncoderKind:
 
     def __init__(self, options: FitOptions) -> None:
         self._options = options
+        self._with_prompt = options.with_prompt
 
     def load(self) -> Base:
-        """Load the model to start from; see Kind. A plain one is read with mean pooling."""
+        """Load the model to start from; see Kind. A plain one is read with mean pooling.
+
+        Until it is prepared, one that was fitted before is given what it was fitted to.
+        """
         name = self._options.base_model or DEFAULT_MODELS[self.metric]
         located, local, what = locate_base(name, SENTENCE)
         with loading_model(name):
             from sentence_transformers import SentenceTransformer
 
             model = SentenceTransformer(located, **_loading(self._options, local))
+        fitted_to = reads_prompt(name)
+        self._with_prompt = self._options.with_prompt if fitted_to is None else fitted_to
         return Base(model, name, what, False, False, fingerprint(model))
 
     def prepare(self, model: Any, train: Pairs) -> None:
         """Set how much the model reads at once; see Kind."""
         _set_limit(model, self._options.max_length)
+        self._with_prompt = self._options.with_prompt
 
     def likeness(self, model: Any, folder: Path) -> Likeness:
         """Return what gives distances; see Kind."""
@@ -131,20 +132,25 @@ class BiEncoderKind:
 
         embedder = Embedder(model.eval(), self.name, pooling=MEAN_OF_CHUNKS, batch_tokens=None)
         store = EmbeddingStore(folder, embedder.fingerprint, embedder.dim)
-        with_prompt = self._options.with_prompt
-        return EmbeddedLikeness(embedder, store, self.metric, with_prompt=with_prompt)
+        return EmbeddedLikeness(embedder, store, self.metric, with_prompt=self._with_prompt)
 
     def texts(self, pairs: Pairs) -> tuple[list[str], list[str]]:
         """Return the texts of chosen and of rejected; see Kind."""
         answers = [pairs.table.column(f"response_{side}") for side in "ab"]
-        if self._options.with_prompt:
+        if self._with_prompt:
             answers = [response_texts(pairs.table.column("prompt"), text) for text in answers]
         a, b = (text.to_pylist() for text in answers)
         return a, b
 
+    def cut(self, model: Any, pairs: Pairs) -> Cut:
+        """Count the texts of training that are cut; see Kind."""
+        first, second = self.texts(pairs)
+        return cut_texts(model, self.name, [*first, *second])
+
     def save(self, model: Any, folder: Path) -> None:
-        """Write the model; see Kind."""
+        """Write the model, and what it reads; see Kind."""
         model.save_pretrained(str(folder), create_model_card=False)
+        write_reads(folder, with_prompt=self._with_prompt)
 
 
 class CrossEncoderKind:
@@ -164,7 +170,8 @@ class CrossEncoderKind:
 
         name = self._options.base_model or DEFAULT_MODELS[self.metric]
         located, local, what = locate_base(name, CROSS)
-        self._form = read_form(Path(located)) if Path(located).is_dir() else PairForm()
+        if what == CROSS and Path(located).is_dir():
+            self._form = read_form(Path(located))
         head = {} if what == CROSS else {"num_labels": 1}
         with loading_model(name), seeded_torch(self._options.seed):
             from sentence_transformers import CrossEncoder
@@ -206,46 +213,14 @@ class CrossEncoderKind:
             read.append(self._form.texts(prompt, *((b, a) if swap else (a, b))))
         return [first for first, _ in read], [second for _, second in read]
 
+    def cut(self, model: Any, pairs: Pairs) -> Cut:
+        """Count the pairs that are cut to what the model reads; see Kind."""
+        return cut_pairs(model, self._form, pairs)
+
     def save(self, model: Any, folder: Path) -> None:
         """Write the model, and what it reads; see Kind."""
         model.save_pretrained(str(folder), create_model_card=False)
         write_form(folder, self._form)
-
-
-def readable_characters(model: Any, train: Pairs) -> int | None:
-    """Return how many characters of prompt and answers fit into what a cross-encoder reads.
-
-    By the characters per token of the training pairs' own texts; so few that all fits for nine
-    pairs of ten.
-
-    Args:
-        model: a CrossEncoder; None is returned for one that reads any number of tokens.
-        train: pairs whose texts are measured.
-
-    Raises:
-        InputError: if hardly anything fits.
-    """
-    limit = limit_of(model)
-    if limit is None:
-        return None
-    table = train.table.slice(0, _MEASURED_PAIRS)
-    columns = [table.column(name).to_pylist() for name in ("prompt", "response_a", "response_b")]
-    texts = list(zip(*columns, strict=True))
-    framing = int(_tokens(model, [pair_texts("", "", "")])[0])
-    if limit - framing < _FEWEST_TOKENS:
-        raise InputError(
-            f"the cross-encoder reads {limit} tokens at once, of which {framing} are needed around "
-            "the texts: too few are left. Give a larger --max-length, or another base model"
-        )
-    tokens = np.maximum(_tokens(model, [pair_texts(*three) for three in texts]) - framing, 1)
-    characters = np.array([sum(map(len, three)) for three in texts])
-    rate = float(np.quantile(characters / tokens, _DENSEST))
-    return max(1, int(rate * (limit - framing)))
-
-
-def _tokens(model: Any, pairs: list[tuple[str, str]]) -> Any:
-    encoded = model.tokenizer([a for a, _ in pairs], [b for _, b in pairs], verbose=False)
-    return np.array([len(ids) for ids in encoded["input_ids"]])
 
 
 def _loading(options: FitOptions, local: bool) -> dict[str, Any]:

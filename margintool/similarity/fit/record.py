@@ -76,7 +76,7 @@ def check_same(folder: FitFolder, record: dict[str, Any]) -> None:
     if changed:
         raise InputError(
             f"{folder.out}: cannot go on with other options: {', '.join(changed)}. Give those of "
-            "the fit, or start again with --overwrite"
+            "the fit, or start again with --overwrite instead of --resume"
         )
 
 

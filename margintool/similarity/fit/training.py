@@ -4,6 +4,7 @@ With sentence-transformers' own trainers and losses. Heavy: fitting.py imports i
 """
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,8 @@ def train(
         progress: told of optimizer steps.
 
     Raises:
-        InputError: if training diverged, or memory does not suffice.
+        InputError: if training diverged; its checkpoints are removed then.
+        OutOfMemoryError: of torch, if memory does not suffice.
     """
     tools = _TOOLS[kind]
     steps = math.ceil(math.ceil(len(examples.first) / options.batch_size) * options.epochs)
@@ -147,10 +149,9 @@ def train(
     trainer.remove_callback(PrinterCallback)
     try:
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"out of memory on {model.device}. Give a smaller --batch-size or --max-length"
-        ) from error
+    except _DivergedError:
+        shutil.rmtree(folder)  # going on from a checkpoint would lead there again
+        raise
     return _trained(trainer, folder)
 
 
@@ -204,6 +205,10 @@ def _trained(trainer: Any, folder: Path) -> Trained:
     return Trained(best, state.best_global_step, state.global_step, measured)
 
 
+class _DivergedError(InputError):
+    pass
+
+
 class _Validation(BaseEvaluator):  # type: ignore[misc]
     """Measures the model on validation pairs, as it would be used."""
 
@@ -216,7 +221,7 @@ class _Validation(BaseEvaluator):  # type: ignore[misc]
     ) -> dict[str, float]:
         """Return the metric by which the best checkpoint is chosen."""
         if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
-            raise InputError(
+            raise _DivergedError(
                 f"training diverged before step {steps}: weights are no numbers any more. Give a "
                 "smaller --learning-rate"
             )

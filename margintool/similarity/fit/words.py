@@ -6,6 +6,8 @@ The names of distances in the figures are here as well.
 from collections.abc import Mapping
 from typing import Any
 
+from margintool.similarity.fit.lengths import TEXTS
+
 AFTER, BEFORE, EMBEDDER, LENGTH = "after", "before", "embedder", "length"
 LABELS: dict[str, str] = {
     BEFORE: "before fitting",
@@ -14,6 +16,7 @@ LABELS: dict[str, str] = {
     AFTER: "after fitting",
 }
 FEW_PROMPTS = 30
+_UNSHOWN = "Fitting is not shown to help"
 
 
 def verdict(figures: Mapping[str, Any], *, fresh_head: bool) -> list[str]:
@@ -24,26 +27,41 @@ def verdict(figures: Mapping[str, Any], *, fresh_head: bool) -> list[str]:
         fresh_head: whether the model before was a head of random weights.
     """
     if figures[AFTER]["spearman"]["value"] is None:
-        return ["Fitting did not help: the fitted model gives all test pairs the same distance."]
-    if fresh_head:
-        said = [
+        return [f"{_UNSHOWN}: the fitted model gives all test pairs the same distance."]
+    against = [_against(figures, name) for name in (EMBEDDER, LENGTH) if name in figures]
+    if fresh_head and helped(figures, BEFORE):
+        return [
             "Before fitting the cross-encoder had a new head of random weights: that it is better "
-            "now shows that it learnt, not that fitting pays."
-            if helped(figures, BEFORE)
-            else "Fitting did not help: the cross-encoder is not shown to be better than its new "
-            f"head of random weights was ({_gain(figures, BEFORE)})."
+            "now shows that it learnt, not that fitting pays.",
+            *against,
         ]
-        return said + [_against(figures, name) for name in (EMBEDDER, LENGTH) if name in figures]
-    if helped(figures, BEFORE):
-        return [f"Fitting helped: {_gain(figures, BEFORE)}.", _against(figures, LENGTH)]
-    if figures[BEFORE]["gain"]["spearman"]["value"] is None:
-        why = "the base model gives all test pairs the same distance, and nothing can be compared"
-        return [f"Fitting is not shown to help: {why}.", _against(figures, LENGTH)]
-    return [
-        f"Fitting did not help: {_gain(figures, BEFORE)}, and the interval is not above 0. Keep "
-        "to the base model, or fit on more prompts.",
-        _against(figures, LENGTH),
-    ]
+    said = _said_of_gain(figures)
+    if fresh_head:
+        said += " Before, it had a new head of random weights: more prompts are needed."
+    elif not helped(figures, BEFORE):
+        said += " Keep to the base model, or fit on more prompts."
+    return [said, *against]
+
+
+def _said_of_gain(figures: Mapping[str, Any]) -> str:
+    """Say no more than the interval of the gain does."""
+    gain, after = figures[BEFORE]["gain"]["spearman"], figures[AFTER]["spearman"]
+    if gain["value"] is None:
+        return (
+            f"{_UNSHOWN}: the base model gives all test pairs the same distance, and nothing can "
+            "be compared."
+        )
+    changed = _gain(figures, BEFORE)
+    if gain["high"] < 0:
+        return f"Fitting made it worse: {changed}."
+    if gain["low"] <= 0:
+        return f"{_UNSHOWN}: {changed}, and the interval is not above 0."
+    if not helped(figures, BEFORE):
+        return (
+            f"{_UNSHOWN}: {changed}, but distances still fall as margins grow (Spearman "
+            f"{estimate_words(after)})."
+        )
+    return f"Fitting helped: {changed}."
 
 
 def helped(figures: Mapping[str, Any], name: str) -> bool:
@@ -56,7 +74,12 @@ def helped(figures: Mapping[str, Any], name: str) -> bool:
 
 
 def notes(
-    counts: Mapping[str, Mapping[str, int]], *, left_out: int, fresh_head: bool, unbounded: bool
+    counts: Mapping[str, Mapping[str, int]],
+    *,
+    left_out: int,
+    fresh_head: bool,
+    unbounded: bool,
+    cut: Mapping[str, Any],
 ) -> list[str]:
     """Return what to know when reading the figures.
 
@@ -66,6 +89,7 @@ def notes(
         fresh_head: whether the model before was a head of random weights.
         unbounded: whether the base cross-encoder's scores had no bounds, and were put through a
             sigmoid.
+        cut: of lengths.Cut.
     """
     said = []
     if counts["test"]["prompts"] < FEW_PROMPTS:
@@ -81,7 +105,23 @@ def notes(
             "the base cross-encoder's scores have no bounds: before and after, they go through a "
             "sigmoid"
         )
+    if cut["over"]:
+        said.append(_cut_words(cut))
     return said
+
+
+def _cut_words(cut: Mapping[str, Any]) -> str:
+    share = f"{cut['over']:,} of {cut['of']:,} training {cut['what']} ({cut['share']:.1%})"
+    if cut["what"] == TEXTS:
+        return (
+            f"{share} are longer than the {cut['limit']:,} tokens that the model reads at once: "
+            "it was fitted to their beginnings, and is measured, as in `score`, on the mean of "
+            "their chunks"
+        )
+    return (
+        f"{share} were cut to what the model reads, {cut['limit']:,} tokens at most; `score` cuts "
+        "pairs likewise"
+    )
 
 
 def estimate_words(estimate: Mapping[str, float | None]) -> str:
