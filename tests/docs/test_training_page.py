@@ -11,6 +11,7 @@ import pytest
 from margintool import score
 from tests.conftest import ROOT
 from tests.docs.test_docs import code_lines
+from tests.layouts.conftest import assistant, user
 from tests.score.conftest import shp_row
 
 SECTIONS = (
@@ -27,8 +28,8 @@ def test_the_commands_run_as_written(
     rows = [shp_row(3 + n, 2 + n % 2, 3 * n) for n in range(12)]
     Path("votes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     score(source="shp", input="votes.jsonl", out="pairs.parquet")
-    chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
-    Path("chats.jsonl").write_text((json.dumps({"messages": chat}) + "\n") * 6)
+    chats = [{"messages": [user(f"Why {n}?"), assistant(f"So {n}.")]} for n in range(12)]
+    Path("chats.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
     text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     first = [line.strip() for line in text.split("\n## ")[0].splitlines() if line[:4] == "    "]
     lines = [*first, *(line for section in SECTIONS for line in code_lines(section, text))]
