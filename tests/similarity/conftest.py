@@ -1,5 +1,7 @@
 """Models of the similarity tests, made or loaded once a session."""
 
+from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 
 from margintool.similarity.cross_encoder import CrossScorer, load_cross_encoder
 from margintool.similarity.embedder import Embedder, load_embedder
+from margintool.similarity.fit import fitting
 from tests.similarity.small_models import save_cross_encoder, save_embedder
 
 
@@ -46,6 +49,14 @@ def small_model(small_path: Path) -> Any:
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(small_path), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Fits with intervals of 100 resamples, not 1,000; test_fit_measuring.py tests intervals."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "figures", partial(fitting.figures, resamples=100))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A cross-encoder fitted to margins: it learns, reads all three texts, and is ready for `score`."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from margintool.similarity.cross_encoder import load_cross_encoder
+from margintool.similarity.embedder import load_embedder
 from margintool.similarity.fit.data import TEST, TRAIN, load_fit_data
 from margintool.similarity.fit.fitting import FitResult, run_fit
-from margintool.similarity.fit.kinds import CrossEncoderKind, readable_characters
+from margintool.similarity.fit.kinds import CrossEncoderKind
+from margintool.similarity.fit.lengths import readable_characters
 from margintool.similarity.fit.options import FitOptions
 from margintool.similarity.pair_text import BETWEEN_ANSWERS, PROMPT_AND_ANSWERS, pair_texts
+from margintool.similarity.texts import write_reads
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import read_table
 from tests.similarity.fit_pairs import cat_pairs
@@ -21,17 +26,21 @@ from tests.similarity.small_models import LIMIT, save_cross_encoder
 
 
 @pytest.fixture(scope="module")
-def options(small_path: Path, tmp_path_factory: pytest.TempPathFactory) -> FitOptions:
-    """From an embedder, which gets a new head; answers so short that all of them is read."""
+def options(
+    small_path: Path, few_resamples: None, tmp_path_factory: pytest.TempPathFactory
+) -> FitOptions:
+    """From an embedder that reads prompts, which gets a new head; answers that are read whole."""
     folder = tmp_path_factory.mktemp("fit")
+    base = shutil.copytree(small_path, folder / "base")
+    write_reads(base, with_prompt=True)
     return FitOptions(
         pairs=cat_pairs(folder / "pairs.parquet", per_prompt=5, words=1),
         out=folder / "model",
-        base_model=str(small_path),
+        base_model=str(base),
         cross_encoder=True,
         learning_rate=1e-2,
-        epochs=6,
-        checkpoints=4,
+        epochs=3,
+        checkpoints=2,
         device="cpu",
     )
 
@@ -52,6 +61,25 @@ def test_a_new_head_is_said_to_be_one(fitted: FitResult) -> None:
     assert fitted.record["base"]["new_head"]
     assert "new head of random weights" in fitted.record["verdict"][0]
     assert any("new head of random weights" in note for note in fitted.record["notes"])
+
+
+def test_the_embedder_it_is_held_to_is_given_what_it_reads(
+    fitted: FitResult, options: FitOptions
+) -> None:
+    """1 - cosine of prompt and answer together, as `score` gives them to this base model."""
+    test = load_fit_data(options).parts[TEST]
+    embedder = load_embedder(str(options.base_model), device="cpu")
+    prompts, *sides = (
+        test.table.column(name).to_pylist() for name in ("prompt", "response_a", "response_b")
+    )
+    a, b = (
+        embedder.embed([f"{p}\n\n{text}" for p, text in zip(prompts, side, strict=True)]).vectors
+        for side in sides
+    )
+    cosine = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    expected = stats.spearmanr(test.margin, 1 - cosine).statistic
+    found = fitted.record["figures"]["embedder"]["spearman"]["value"]
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_distances_are_those_of_predict_in_both_orders(
@@ -128,43 +156,24 @@ def test_what_is_given_to_read_fits(options: FitOptions, cross_path: Path) -> No
 def test_a_cross_encoder_goes_on_from_what_it_is(
     options: FitOptions, cross_path: Path, tmp_path: Path
 ) -> None:
-    """Before is what `score` gives with it: it reads the answers alone."""
-    result = run_fit(
-        replace(
-            options, base_model=str(cross_path), out=tmp_path / "model", epochs=0.3, checkpoints=1
-        )
-    )
+    """Before, it reads the answers alone; scores without bounds go through a sigmoid."""
+    import torch
     from sentence_transformers import CrossEncoder
 
+    model = CrossEncoder(str(cross_path), device="cpu")
+    ranker = CrossEncoder(str(cross_path), device="cpu", activation_fn=torch.nn.Identity())
+    ranker.save(str(tmp_path / "ranker"))
+    short = replace(options, out=tmp_path / "model", epochs=0.3, checkpoints=1)
+    result = run_fit(replace(short, base_model=str(tmp_path / "ranker")))
+    assert any("scores have no bounds" in note for note in result.record["notes"])
+    assert load_cross_encoder(str(result.folder), device="cpu").form.reads == PROMPT_AND_ANSWERS
     assert not result.record["base"]["new_head"]
     assert "embedder" not in result.record["figures"]
-    model = CrossEncoder(str(cross_path), device="cpu")
     pairs = {pair["pair_id"]: pair for pair in read_table(options.pairs).to_pylist()}
     for row in pq.read_table(result.folder / "fit-predictions.parquet").to_pylist()[:5]:
         a, b = (pairs[row["pair_id"]][side] for side in ("chosen", "rejected"))
         expected = 1 - np.mean(model.predict([(a, b), (b, a)]))
         assert row["distance_before"] == pytest.approx(float(expected), abs=1e-5)
-
-
-def test_scores_without_bounds_get_a_sigmoid(
-    options: FitOptions, cross_path: Path, tmp_path: Path
-) -> None:
-    import torch
-    from sentence_transformers import CrossEncoder
-
-    model = CrossEncoder(str(cross_path), device="cpu", activation_fn=torch.nn.Identity())
-    model.save(str(tmp_path / "ranker"))
-    result = run_fit(
-        replace(
-            options,
-            base_model=str(tmp_path / "ranker"),
-            out=tmp_path / "model",
-            epochs=0.3,
-            checkpoints=1,
-        )
-    )
-    assert any("scores have no bounds" in note for note in result.record["notes"])
-    assert load_cross_encoder(str(result.folder), device="cpu").form.reads == PROMPT_AND_ANSWERS
 
 
 def test_several_scores_are_refused(options: FitOptions, tmp_path: Path) -> None:
@@ -188,6 +197,7 @@ def test_a_cross_encoder_is_no_base_of_a_bi_encoder(
 def test_it_cannot_read_more_than_it_can(options: FitOptions, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--max-length 64: the base model reads 32 tokens"):
         run_fit(replace(options, max_length=64, out=tmp_path / "model"))
+    assert list(tmp_path.iterdir()) == []  # nothing stands in the way of a smaller one
 
 
 def test_it_must_read_something(options: FitOptions, tmp_path: Path) -> None:
@@ -195,24 +205,31 @@ def test_it_must_read_something(options: FitOptions, tmp_path: Path) -> None:
         run_fit(replace(options, max_length=8, out=tmp_path / "model"))
 
 
-def test_test_pairs_without_a_finite_distance_are_counted_out(
-    options: FitOptions, tmp_path: Path
+def test_what_cannot_be_measured_or_read_whole_is_said(
+    options: FitOptions, cross_path: Path, tmp_path: Path
 ) -> None:
-    """One test pair gets no distance: it is in no figure, and null in the predictions."""
+    """One test pair gets no distance; and with 28 tokens, some training pairs are cut."""
     from margintool.similarity.likeness import CrossLikeness
 
     margins = CrossLikeness.margins
-    test_size = len(load_fit_data(options).parts[TEST])
+    parts = load_fit_data(options).parts
+    test_size = len(parts[TEST])
 
     def one_broken(self: Any, pairs: Any) -> Any:
         found = margins(self, pairs)
         found[: len(found) == test_size] = np.nan
         return found
 
-    small = replace(options, out=tmp_path / "model", epochs=0.3, checkpoints=1)
+    small = replace(options, out=tmp_path / "model", epochs=0.3, checkpoints=1, max_length=28)
+    small = replace(small, base_model=str(cross_path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CrossLikeness, "margins", one_broken)
         result = run_fit(small)
     assert "1 test pairs without a finite distance are in no figure" in result.record["notes"]
     predictions = pq.read_table(result.folder / "fit-predictions.parquet")
     assert predictions.column("distance_after").null_count == 1
+    assert not any("no bounds" in note for note in result.record["notes"])
+    cut = result.record["cut_in_training"]
+    assert (cut["what"], cut["limit"], cut["of"]) == ("pairs", 28, len(parts[TRAIN]))
+    assert 0 < cut["over"] < cut["of"]
+    assert any("were cut to what the model reads, 28" in note for note in result.record["notes"])

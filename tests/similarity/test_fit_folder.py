@@ -5,10 +5,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from margintool.cli.from_options import argument_help
+from margintool.similarity.fit.early_end import says_how_to_go_on, says_what_memory_needs
 from margintool.similarity.fit.fitting import fit, run_fit
 from margintool.similarity.fit.folder import MADE_BY, FitFolder, write_record
 from margintool.similarity.fit.options import FitOptions, checked_fit_options
@@ -36,6 +40,18 @@ def begun(options: FitOptions) -> FitFolder:
     folder.work.mkdir()
     folder.begin({"made_by": MADE_BY})
     return folder
+
+
+def keep_checkpoint(folder: FitFolder) -> Path:
+    """Write what is_whole asks of a checkpoint."""
+    checkpoint = folder.checkpoints / "checkpoint-3"
+    checkpoint.mkdir(exist_ok=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        with ZipFile(checkpoint / name, "w"):
+            pass
+    save_file({"weight": np.zeros(1)}, checkpoint / "model.safetensors")
+    return checkpoint
 
 
 def refused(options: FitOptions, match: str) -> None:
@@ -77,15 +93,70 @@ def test_a_finished_fit_is_replaced_only_when_asked(options: FitOptions) -> None
 
 def test_an_interrupted_fit(options: FitOptions) -> None:
     refused(replace(options, resume=True), "there is no interrupted fit; there is nothing to")
-    begun(options)
+    keep_checkpoint(begun(options))
     refused(options, "a fit was interrupted there. --resume goes on with it, --overwrite starts")
     FitFolder(replace(options, resume=True)).check()
     FitFolder(replace(options, overwrite=True)).check()
 
 
-def test_no_checkpoint_to_go_on_from(options: FitOptions) -> None:
-    with pytest.raises(InputError, match="interrupted before its first checkpoint"):
-        begun(options).checkpoint()
+def test_a_fit_that_ended_before_its_first_whole_checkpoint(options: FitOptions) -> None:
+    """As a kill -9 leaves it: the same command starts again, and --resume says that it cannot."""
+    folder = begun(options)
+    for _ in range(2):
+        FitFolder(options).check()
+        refused(
+            replace(options, resume=True), "no checkpoint yet; there is nothing to resume. Leave"
+        )
+        (keep_checkpoint(folder) / "optimizer.pt").write_text("torn")
+
+
+def test_only_a_checkpoint_is_worth_keeping(options: FitOptions) -> None:
+    """However a fit ends: with one it can be resumed, without the folder is gone."""
+    folder = begun(options)
+    with pytest.raises(KeyboardInterrupt), folder.held():
+        raise KeyboardInterrupt
+    assert not folder.work.exists()
+    keep_checkpoint(begun(options))
+    with pytest.raises(KeyboardInterrupt), folder.held():
+        raise KeyboardInterrupt
+    assert folder.checkpoint().name == "checkpoint-3"
+    (folder.checkpoint() / "trainer_state.json").unlink()
+    with pytest.raises(InputError, match=r"no checkpoint is left\. Start again"):
+        folder.checkpoint()
+
+
+def test_what_is_said_on_an_interruption(
+    options: FitOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = begun(options)
+    for says in ("before the first checkpoint, and nothing is kept", "--resume goes on from the"):
+        caplog.clear()
+        with pytest.raises(KeyboardInterrupt), says_how_to_go_on(folder):
+            raise KeyboardInterrupt
+        assert says in caplog.text
+        keep_checkpoint(folder)
+
+
+def test_what_is_said_where_memory_does_not_suffice(options: FitOptions) -> None:
+    """Of training, and of measuring, whose own advice is of options that fit has not."""
+    from torch import OutOfMemoryError
+
+    def measuring() -> None:
+        try:
+            raise OutOfMemoryError("CUDA: none left\nmore")
+        except OutOfMemoryError as error:
+            raise InputError("Give fewer with batch_tokens") from error
+
+    folder = begun(options)
+    advice = r"^out of memory \(CUDA: none left\)\. Give a smaller --batch-size or --max-length$"
+    with pytest.raises(InputError, match=advice), says_what_memory_needs(folder):
+        measuring()
+    keep_checkpoint(folder)
+    advice = r"^out of memory \(full\)\. --resume goes on .* start again, with --overwrite$"
+    with pytest.raises(InputError, match=advice), says_what_memory_needs(folder):
+        raise OutOfMemoryError("full")
+    with pytest.raises(InputError, match="of something else"), says_what_memory_needs(folder):
+        raise InputError("of something else")
 
 
 def test_starting_again_clears_what_was_interrupted(options: FitOptions) -> None:
@@ -126,6 +197,16 @@ def test_one_process_at_a_time(options: FitOptions) -> None:
     ):
         pass
     assert (folder.work / "fit.json").exists()
+
+
+def test_the_lock_of_another_process_is_left_alone(options: FitOptions) -> None:
+    """One that has not begun yet, such as while it loads its model."""
+    folder = FitFolder(options)
+    with locked(folder.work / "fit", what="fit", instead=""):
+        before = sorted(folder.work.iterdir())
+        with pytest.raises(InputError, match="is writing this fit"), folder.held():
+            pass
+        assert sorted(folder.work.iterdir()) == before != []
 
 
 def test_a_file_or_no_name(options: FitOptions) -> None:

@@ -116,6 +116,7 @@ def made(after: float, **gains: tuple[float, float, float]) -> dict[str, Any]:
 
 
 BETTER, WORSE, UNSURE = (0.2, 0.1, 0.3), (-0.2, -0.3, -0.1), (0.1, -0.01, 0.2)
+UNSHOWN = "Fitting is not shown to help"
 
 
 def said(figures: dict[str, Any], *, fresh_head: bool = False) -> str:
@@ -128,17 +129,34 @@ def test_words_of_a_fit_that_helped() -> None:
     assert "It is better than the answers' difference in length" in words
 
 
-@pytest.mark.parametrize("gain", [WORSE, UNSURE])
-def test_words_of_a_fit_that_did_not_help(gain: tuple[float, float, float]) -> None:
-    words = said(made(0.4, before=gain, length=UNSURE))
-    assert "Fitting did not help" in words
+@pytest.mark.parametrize("fresh_head", [False, True])
+@pytest.mark.parametrize(
+    ("gain", "expected"),
+    [
+        (WORSE, "Fitting made it worse: on test pairs Spearman with the margin changed by -0.200"),
+        (UNSURE, f"{UNSHOWN}: on test pairs Spearman with the margin changed by +0.100"),
+        ((-0.1, -0.2, 0.01), f"{UNSHOWN}: on test pairs Spearman with the margin changed by -0.1"),
+        ((0.1, 0.0, 0.2), UNSHOWN),
+        ((-0.1, -0.2, 0.0), UNSHOWN),
+    ],
+)
+def test_words_say_no_more_than_the_interval(
+    gain: tuple[float, float, float], expected: str, fresh_head: bool
+) -> None:
+    words = said(made(0.4, before=gain, length=UNSURE), fresh_head=fresh_head)
+    assert words.startswith(expected)
     assert "helped" not in words
+    assert "did not help" not in words
+    assert ("the interval is not above 0" in words) == (gain != WORSE)
     assert "not shown to be better than the answers' difference in length" in words
 
 
 def test_less_wrong_than_before_is_no_help() -> None:
-    """From -0.5 to -0.3: distances still fall as margins grow."""
-    assert "Fitting did not help" in said(made(-0.3, before=BETTER, length=UNSURE))
+    """From -0.5 to -0.3: the interval is above 0, and distances still fall as margins grow."""
+    words = said(made(-0.3, before=BETTER, length=UNSURE))
+    assert words.startswith(UNSHOWN)
+    assert "distances still fall as margins grow (Spearman -0.300" in words
+    assert "not above 0" not in words
 
 
 def test_a_new_head_is_no_measure_of_what_fitting_gains() -> None:
@@ -147,25 +165,33 @@ def test_a_new_head_is_no_measure_of_what_fitting_gains() -> None:
     assert "Fitting helped" not in words
     assert "a new head of random weights" in words
     assert "It is better than the base model's embeddings without any fitting" in words
-    assert "Fitting did not help" in said(made(0.1, before=UNSURE, length=UNSURE), fresh_head=True)
 
 
 def test_words_where_the_fitted_model_says_nothing() -> None:
     figures = made(0.4, before=BETTER, length=BETTER)
     figures["after"]["spearman"]["value"] = None
     assert said(figures) == (
-        "Fitting did not help: the fitted model gives all test pairs the same distance."
+        "Fitting is not shown to help: the fitted model gives all test pairs the same distance."
     )
+    figures = made(0.4, before=BETTER, length=BETTER)
+    figures["before"]["gain"]["spearman"] = {"value": None, "low": None, "high": None}
+    assert said(figures).startswith(f"{UNSHOWN}: the base model gives all test pairs the same")
 
 
 def test_notes() -> None:
     counts = {"test": {"pairs": 50, "prompts": 29, "ties": 0}}
-    found = notes(counts, left_out=3, fresh_head=True, unbounded=True)
+    cut = {"what": "texts", "limit": 256, "of": 1600, "over": 1200, "share": 0.75}
+    found = notes(counts, left_out=3, fresh_head=True, unbounded=True, cut=cut)
     assert [note.split()[:3] for note in found] == [
         ["the", "test", "rests"],
         ["3", "test", "pairs"],
         ["the", "base", "model"],
         ["the", "base", "cross-encoder's"],
+        ["1,200", "of", "1,600"],
     ]
+    assert "training texts (75.0%) are longer than the 256 tokens" in found[-1]
+    pairs = {"what": "pairs", "limit": 512, "of": 4, "over": 1, "share": 0.25}
+    found = notes(counts, left_out=0, fresh_head=False, unbounded=False, cut=pairs)
+    assert "1 of 4 training pairs (25.0%) were cut to what the model reads, 512" in found[-1]
     counts["test"]["prompts"] = 30
-    assert notes(counts, left_out=0, fresh_head=False, unbounded=False) == []
+    assert notes(counts, left_out=0, fresh_head=False, unbounded=False, cut=cut | {"over": 0}) == []
