@@ -10,7 +10,7 @@ train_options.py; the objective's mathematics in losses.py.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def train_run(
     from mmpo_core.run_record import fingerprint, start_record
     from mmpo_core.train_batching import run_batching
     from mmpo_core.train_data import load_tables
+    from mmpo_core.train_plan.out_of_memory import explained_out_of_memory
     from mmpo_core.train_progress import quiet_transformers
     from mmpo_core.train_reference import with_reference
     from mmpo_core.train_setup import build_trainer, check_positions, encode_tables, load_start
@@ -81,8 +82,10 @@ def train_run(
     checkpoint = check_folder(options, lambda: fingerprint(options.pairs))
     tables = load_tables(options)
     arguments = training_arguments(options, evaluates=tables.evaluation is not None)
-    with quiet_transformers():
+    with ExitStack() as stack:
+        stack.enter_context(quiet_transformers())
         tokenizer, pairs = encode_tables(options, tables)
+        stack.enter_context(explained_out_of_memory(options, tokenizer, pairs, arguments.device))
         model = load_start(options, tokenizer)
         check_positions(model, pairs)
         packing = run_batching(options, model.to(arguments.device), tokenizer, pairs)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.engine.batches import Batching, dataset_lengths
 from mmpo_core.engine.check import choose_batching
@@ -84,12 +86,19 @@ def run_batching(
     )
 
 
-def run_limits(options: RunOptions, model: Any) -> Limits:
-    """Return what a micro-batch of a run may hold, for a model on its device."""
+def run_limits(options: RunOptions, model: Any, device: torch.device | None = None) -> Limits:
+    """Return what a micro-batch of a run may hold.
+
+    Args:
+        options: checked options.
+        model: of which the configuration is read, and the device if none is given.
+        device: where it will run.
+    """
+    device = device or model.device
     flex = model.config.get_text_config()._attn_implementation == _FLEX
-    aligned = 1 if model.device.type == "cpu" else _ALIGNED
+    aligned = 1 if device.type == "cpu" else _ALIGNED
     return Limits(
-        tokens=options.tokens_per_batch or tokens_per_batch(model.device),
+        tokens=options.tokens_per_batch or tokens_per_batch(device),
         pairs=options.micro_batch_size,
         long_rows=flex,
         multiple_of=_FLEX_BLOCK if flex else aligned,

@@ -36,11 +36,35 @@ def _run(given: Given) -> None:
     from mmpo_core.train import train
 
     config, preset = given.pop("config", None), preset_options(given.pop("preset", None))
+    only_plan = given.pop("plan", False)
     options = options_from(TrainOptions, given, config=config, preset=preset)
+    if only_plan:
+        _print_plan(options)
+        return
     with log_lines():
         result = train(**vars(options))
     print_train_summary(result)
 
+
+def _print_plan(options: TrainOptions) -> None:
+    from margintool.cli.summary import print_rows
+    from margintool.cli.train_summary import log_lines
+    from mmpo_core.train_plan.plan import plan
+    from mmpo_core.train_plan.words import plan_rows
+
+    with log_lines():
+        planned = plan(options)
+    print_rows(plan_rows(planned))
+
+
+_PLAN = Annotated[
+    bool | None,
+    typer.Option(
+        "--plan",
+        help="say what the run would take, before weights are loaded, and stop: memory, tokens, "
+        "steps, pairs that would be dropped",
+    ),
+]
 
 train_command = command_from(
     TrainOptions,
@@ -49,5 +73,5 @@ train_command = command_from(
     positional=("pairs",),
     optional=("pairs", "model"),
     headings={RunOptions: "Options that sft has too", AdapterOptions: "Adapters"},
-    extra=RECIPES,
+    extra={**RECIPES, "plan": _PLAN},
 )

@@ -71,16 +71,16 @@ class Batching:
 
     def positions(self, lengths: PairLengths) -> int:
         """Return the positions that a model computes for N pairs planned together."""
-        total = 0
-        for group in self.plan(lengths):
-            part = lengths.take(group)
-            if self.shared:
-                used = [int(part.shared[row].sum()) for row in rows_of(part.shared, self.limits)]
-                total += len(used) * rounded_up(max(used), self.limits.multiple_of)
-            else:
-                width = rounded_up(int(part.longer.max()), self.limits.multiple_of)
-                total += 2 * len(group) * width
-        return total
+        shapes = [self.shape(lengths.take(group)) for group in self.plan(lengths)]
+        return sum(rows * width for rows, width in shapes)
+
+    def shape(self, lengths: PairLengths) -> tuple[int, int]:
+        """Return rows and width of the micro-batch of B pairs, in the order of the plan."""
+        if not self.shared:
+            width = rounded_up(int(lengths.longer.max()), self.limits.multiple_of)
+            return 2 * len(lengths.prompt), width
+        used = [int(lengths.shared[row].sum()) for row in rows_of(lengths.shared, self.limits)]
+        return len(used), rounded_up(max(used), self.limits.multiple_of)
 
     def padded(self) -> "Batching":
         """Return the same without sharing prompts."""

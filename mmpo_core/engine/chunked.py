@@ -113,7 +113,12 @@ def _chunks(size: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
 
 def _chunk_tokens(hidden: Tensor, head: Head) -> int:
     vocabulary = getattr(head.module, "out_features", None) or 1 << 17
-    elements = _CHUNK_ON_CPU if hidden.device.type == "cpu" else _CHUNK_ON_DEVICE
+    return chunk_tokens(vocabulary, hidden.device.type)
+
+
+def chunk_tokens(vocabulary: int, device: str) -> int:
+    """Return how many tokens' logits are made at once on a type of device."""
+    elements = _CHUNK_ON_CPU if device == "cpu" else _CHUNK_ON_DEVICE
     return max(64, elements // vocabulary)
 
 

@@ -1,0 +1,55 @@
+"""Out of memory: the plan's table, and the options that would help most. Read by train.py."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from mmpo_core.engine.batches import dataset_lengths
+from mmpo_core.errors import InputError
+from mmpo_core.train_options import TrainOptions
+from mmpo_core.train_plan.plan import plan_of
+from mmpo_core.train_plan.remedies import remedies
+from mmpo_core.train_plan.words import memory_rows, size
+from mmpo_core.train_setup import Splits
+
+_ON_CPU = "DefaultCPUAllocator"
+
+
+@contextmanager
+def explained_out_of_memory(
+    options: TrainOptions, tokenizer: Any, pairs: Splits, device: torch.device
+) -> Iterator[None]:
+    """Turn a lack of memory inside into an InputError that says what takes how much.
+
+    Args:
+        options: checked options.
+        tokenizer: the model's.
+        pairs: split -> its pairs.
+        device: where the run is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(_explanation(options, tokenizer, pairs, device)) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not get memory; on a CPU it says so in words alone."""
+    return isinstance(error, torch.OutOfMemoryError) or _ON_CPU in str(error)
+
+
+def _explanation(options: TrainOptions, tokenizer: Any, pairs: Splits, device: torch.device) -> str:
+    plan = plan_of(options, tokenizer, pairs, device)
+    helpful = remedies(plan, tokenizer, dataset_lengths(pairs["train"]), device)
+    lines = ["out of memory. What the run was reckoned to take:"]
+    lines += [f"  {label:<15} {text}" for label, text in memory_rows(plan)]
+    lines += ["What would help most:"] if helpful else ["No option would save memory here."]
+    flags = max((len(one.flag) for one in helpful), default=0)
+    lines += [
+        f"  {one.flag:<{flags}}  saves about {size(one.saves)} ({one.costs})" for one in helpful
+    ]
+    return "\n".join(lines)
