@@ -47,7 +47,11 @@ def _explanation(options: TrainOptions, tokenizer: Any, pairs: Splits, device: t
     helpful = remedies(plan, tokenizer, dataset_lengths(pairs["train"]), device)
     lines = ["out of memory. What the run was reckoned to take:"]
     lines += [f"  {label:<15} {text}" for label, text in memory_rows(plan)]
-    lines += ["What would help most:"] if helpful else ["No option would save memory here."]
+    lines += (
+        ["What would help most, each by itself:"]
+        if helpful
+        else ["No option would save memory here."]
+    )
     flags = max((len(one.flag) for one in helpful), default=0)
     lines += [
         f"  {one.flag:<{flags}}  saves about {size(one.saves)} ({one.costs})" for one in helpful

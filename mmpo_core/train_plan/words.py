@@ -30,8 +30,8 @@ def plan_rows(plan: TrainPlan) -> Iterator[Row]:
 def memory_rows(plan: TrainPlan) -> Iterator[Row]:
     """Return memory by part, and the total beside what the device has."""
     memory = plan.memory
-    of = "" if plan.device_memory is None else f" of {size(plan.device_memory)}"
-    yield "memory", f"about {size(memory.total)}{of} on {plan.device}, in each process:"
+    has = "" if plan.device_memory is None else f" ({plan.device} has {size(plan.device_memory)})"
+    yield "memory", f"about {size(memory.total)} in each process{has}:"
     yield "  weights", size(memory.weights)
     yield "  gradients", size(memory.gradients)
     assumed = " (counted as AdamW's)" if memory.assumed else ""
