@@ -1,5 +1,6 @@
 """Bytes that a run holds: exact for what stays, an estimate for activations. Read by plan.py."""
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -100,8 +101,6 @@ def device_memory(device: torch.device) -> int | None:
         return int(torch.cuda.get_device_properties(device).total_memory)
     if device.type != "cpu":
         return None
-    import os
-
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on every system
