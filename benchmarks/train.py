@@ -30,7 +30,7 @@ GAMMAS = (0.1, 0.3, 0.55, 1.1, 2.2, 4.4)
 SWEEP_PAIRS = 20
 
 # by device: size of the model, vocabularies, shapes, pairs, learning rate
-ON_CPU = ("tiny", [8000, 32000], ["shp", "ultrafeedback", "eli5"], 48, 1e-3)
+ON_CPU = ("tiny", [8000, 32000], ["shp", "ultrafeedback", "eli5"], 32, 1e-3)
 ON_GPU = ("1b", [32000], ["long-1024", "long-4096"], 256, 1e-6)
 
 
@@ -56,12 +56,11 @@ def cases(options: argparse.Namespace) -> list[tuple[str, int, int]]:
     shapes = [shape for shape in options.shapes if shape != "eli5" or ELI5.exists()]
     if len(shapes) < len(options.shapes):
         print(f"eli5 is left out: there is no {ELI5}\n")
+    if not shapes:
+        return []
     first, *others = options.vocab
     found = [(shape, first, options.pairs) for shape in shapes]
-    for vocabulary in others:
-        large = vocabulary > contenders.LARGE_VOCABULARY
-        found += [(shapes[0], vocabulary, options.pairs // 2 if large else options.pairs)]
-    return found
+    return found + [(shapes[0], vocabulary, options.pairs) for vocabulary in others]
 
 
 def base_settings(folder: Path, options: argparse.Namespace, shape: str) -> dict[str, Any]:
@@ -89,7 +88,11 @@ def measure(
     if "failed" in made:
         sys.exit(f"{shape}: {made['failed']}")
     names = contenders.chosen(
-        options.contenders, device=options.device, vocabulary=vocabulary, first=first
+        options.contenders,
+        device=options.device,
+        shape=shape,
+        vocabulary=vocabulary,
+        first=first,
     )
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     rates = [job("rate", base | made, folder)]
@@ -155,7 +158,7 @@ def sweep(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words = [f"{name}: {text}" for name, text in contenders.WORDS.items()]
-    parser.add_argument("--pairs", type=int, help="a case; half with a vocabulary over 16k")
+    parser.add_argument("--pairs", type=int, help="a case")
     parser.add_argument("--batch-size", type=int, default=8, help="pairs a step")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--lr", type=float)

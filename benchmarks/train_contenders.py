@@ -45,16 +45,18 @@ MAIN = ["trl", "trl-pre", "padded", "shared", "cached"]
 # of the first case alone
 MORE = ["trl-kept", "padded-logits", "one-a-row", "shared-logits", "online"]
 ON_GPU = ["trl", "trl-pre", "trl-kept", "trl-flash", "padded", "shared", "cached", "flex"]
-# 32k vocabularies take long, with half as many pairs
+# of real pairs, and with a large vocabulary, where TRL takes minutes
+FEW = ["trl", "padded", "shared", "cached"]
 LARGE_VOCABULARY = 16_384
-LARGE = ["trl", "padded", "shared", "cached"]
 
 
-def chosen(given: list[str] | None, *, device: str, vocabulary: int, first: bool) -> list[str]:
+def chosen(
+    given: list[str] | None, *, device: str, shape: str, vocabulary: int, first: bool
+) -> list[str]:
     """Return the contenders of a case."""
     if given:
         return given
     if device != "cpu":
         return ON_GPU
-    names = LARGE if vocabulary > LARGE_VOCABULARY else MAIN
+    names = FEW if shape == "eli5" or vocabulary > LARGE_VOCABULARY else MAIN
     return [name for name in CONTENDERS if name in names or (first and name in MORE)]
