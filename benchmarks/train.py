@@ -30,7 +30,7 @@ GAMMAS = (0.1, 0.3, 0.55, 1.1, 2.2, 4.4)
 SWEEP_PAIRS = 20
 
 # by device: size of the model, vocabularies, shapes, pairs, learning rate
-ON_CPU = ("tiny", [8000, 32000], ["shp", "ultrafeedback", "eli5"], 32, 1e-3)
+ON_CPU = ("tiny", [8000, 32000], ["shp", "ultrafeedback", "eli5"], 32, 3e-4)
 ON_GPU = ("1b", [32000], ["long-1024", "long-4096"], 256, 1e-6)
 
 

@@ -119,7 +119,8 @@ def our_options(settings: Settings) -> Any:
         "save_steps": 1_000_000,
         "device": "cpu" if settings["device"] == "cpu" else "auto",
         "bf16": settings["device"] != "cpu",
-        "reference_cache": "none",
+        # asked online it keeps nothing, and the option is refused
+        "reference_cache": None if "reference_logps" in settings["how"] else "none",
         "seed": SEED,
         "set": ("save_strategy=no", "disable_tqdm=true"),
     }
