@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from margintool.layouts.base import Layout
 from margintool.layouts.raw import Raw
-from margintool.layouts.rows import Problems, pairs_table, quote, sentence
+from margintool.layouts.rows import Problems, is_text, pairs_table, quote, sentence
 from margintool.layouts.texts import mark_identical, read_prompt, read_text
 from margintool.numbers import to_numbers
 
@@ -39,6 +39,9 @@ def _preferred(raw: Raw, problems: Problems) -> pa.Array:
     labels = raw.column("labels")
     if pa.types.is_boolean(labels.type):
         labels = labels.cast(pa.int8())
+    elif is_text(labels.type):  # as true and false stand beside numbers in one column
+        for word, digit in (("true", "1"), ("false", "0")):
+            labels = pc.if_else(pc.fill_null(pc.equal(labels, word), False), digit, labels)
     numbers, why = to_numbers(labels)
     known = (numbers == 0) | (numbers == 1)
     unknown = pc.and_(pa.array(~known), pc.not_equal(pc.fill_null(why, ""), "missing"))

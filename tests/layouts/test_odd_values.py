@@ -98,3 +98,15 @@ def test_blocks_do_not_matter(layout: str, data: st.DataObject, tmp_path: Path) 
     assert [{**row, "origin": ""} for row in canonical(path, layout, 400)] == [
         {**row, "origin": ""} for row in whole
     ]
+
+
+def test_true_beside_a_number_is_the_same_label_in_any_block(tmp_path: Path) -> None:
+    """JSON's true in a block of numbers becomes text; alone it stays a boolean."""
+    row = {"history": "Why?", "human_ref_A": "a", "human_ref_B": "b", "score_A": 7, "score_B": 2}
+    path = tmp_path / "rows.jsonl"
+    labels = (True, 1, False, 0, "x")
+    path.write_text("".join(json.dumps({**row, "labels": label}) + "\n" for label in labels))
+    for block in (1, 400, 1 << 20):
+        rows = canonical(path, "shp", block)
+        assert [row.get("preferred") for row in rows] == [1, 1, -1, -1, None]
+        assert [row["reason"] for row in rows] == [None] * 4 + ["bad_label"]
