@@ -100,8 +100,9 @@ def token_logps(
     def logps_of(part: Tensor, ids: Tensor) -> Tensor:
         return -cross_entropy(head.logits(part), ids, reduction="none")
 
+    # an adapter's dropout draws the same mask again, as checkpoint keeps the generator's state
     parts = [
-        checkpoint(logps_of, part, ids, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(logps_of, part, ids, use_reentrant=False)
         for part, ids in zip(*_chunks(chunk, hidden, token_ids), strict=True)
     ]
     return torch.cat(parts)

@@ -24,6 +24,13 @@ class Adapted(nn.Module):
         return self.base(hidden)
 
 
+class Dropping(Adapted):
+    """A head with a dropout of its own, as lora_dropout gives it."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.base(nn.functional.dropout(hidden, 0.5, training=self.training))
+
+
 HEADS = {
     "plain": {},
     "bias": {"bias": True},
@@ -70,6 +77,26 @@ def test_chunks_equal_full_logits(name, kept_bytes, adapted, frozen, monkeypatch
     assert len(ours) == len(expected)
     for value, other in zip(ours, expected, strict=True):
         assert torch.allclose(value, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_heads_dropout_draws_the_same_mask_in_both_directions(monkeypatch: pytest.MonkeyPatch):
+    """The same chunks with their logits kept are the reference: nothing of them is made again."""
+    monkeypatch.setattr("mmpo_core.engine.chunked._CHUNK_ON_CPU", 64 * V)
+    head = Head(Dropping(linear(True, torch.float32)))
+
+    def found() -> list[torch.Tensor]:
+        torch.manual_seed(1)
+        hidden = torch.randn(N, H, requires_grad=True)
+        logps = token_logps(hidden, head, torch.arange(N) % V)
+        inputs = [hidden, *head.module.parameters()]
+        return [logps.detach(), *torch.autograd.grad(logps @ torch.linspace(-1, 1, N), inputs)]
+
+    ours = found()
+    monkeypatch.setattr("mmpo_core.engine.chunked.checkpoint", lambda f, *args, **_: f(*args))
+    for value, other in zip(ours, found(), strict=True):
+        assert torch.allclose(value, other, rtol=1e-5, atol=1e-6)
+    head.module.eval()
+    assert not torch.allclose(ours[0], found()[0], atol=0.01)  # there was a dropout
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 1 << 20])
