@@ -144,7 +144,8 @@ class _Builder:
         self._masks.append(mask)
         self._report.kept += 1
         self._report.cut += over
-        self._report.answers += len(conversation.spans)
+        # those of which a token is left
+        self._report.answers += int(np.count_nonzero(mask[1:] & ~mask[:-1]))
         self._report.system_merged += conversation.system_merged
         self._report.answers_altered += conversation.altered
 

@@ -140,6 +140,18 @@ def test_a_long_conversation_is_cut_from_the_right():
     assert report.cut == 1
 
 
+def test_answers_that_were_cut_away_are_not_counted():
+    """Of three answers the first is whole, the second keeps a token, the third is gone."""
+    tokenizer = make_tokenizer(STYLES["chatml"])
+    messages = turns("Hi?", "Yes, it is.", "Why?", "Because.", "And?", "No.")
+    whole, report = encode(tokenizer, messages)
+    assert report.answers == 3
+    begins = np.flatnonzero(np.diff(whole.wanted.astype(int)) == 1) + 1
+    for length, answers in [(begins[1] + 1, 2), (begins[1], 1), (begins[0] + 1, 1)]:
+        _, report = encode(tokenizer, messages, max_length=int(length))
+        assert (report.kept, report.cut, report.answers) == (1, 1, answers)
+
+
 def test_text_far_beyond_the_limit_is_not_tokenised():
     """10 MB of answer would be millions of tokens of which 20 are kept; its EOS must not be."""
     tokenizer = make_tokenizer(STYLES["chatml"])
