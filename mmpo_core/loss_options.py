@@ -49,12 +49,12 @@ def resolved_loss_options(options: "TrainOptions") -> "TrainOptions":
     given = _given(options, _REFERENCE)
     if loss.reference_free and given:
         raise InputError(f"loss {options.loss} uses no reference model; leave {given[0]} out")
-    gammas = (options.gamma, options.eval_gamma if options.gamma is None else None)
-    if loss.reads == "target_gap" and math.inf in gammas:
-        raise InputError(
-            f"loss {options.loss} wants a reward gap of gamma * margin, which gamma inf makes "
-            "infinite. Give a finite gamma, or a loss with hard labels"
-        )
+    for name in ("gamma", "eval_gamma"):
+        if loss.reads == "target_gap" and getattr(options, name) == math.inf:
+            raise InputError(
+                f"loss {options.loss} wants a reward gap of gamma * margin, which {name} inf makes "
+                f"infinite. Give a finite {name}, or a loss with hard labels"
+            )
     defaults = dict(loss.options)
     if options.objective == "policy":
         defaults["beta"] = loss.beta

@@ -110,25 +110,33 @@ def _with_targets(table: pa.Table, gamma: float | None, margin_column: str) -> p
     return table.set_column(table.schema.get_field_index("p_chosen"), "p_chosen", target)
 
 
-def target_gap(table: pa.Table, options: TrainOptions) -> npt.NDArray[np.float64]:
+def target_gap(
+    table: pa.Table, options: TrainOptions, gamma: float | None
+) -> npt.NDArray[np.float64]:
     """Return each pair's gamma * margin, the log-odds of its target, (N,), for losses that read it.
 
     From the margins where gamma is given, else from the file's p_chosen, which holds gaps up to 30
     to four digits.
 
+    Args:
+        table: N pairs.
+        options: say which margin, and name the loss in messages.
+        gamma: finite, of these pairs: options.gamma, or eval_gamma(options) for held-out ones.
+
     Raises:
         InputError: if a target is 1: no finite gap has that probability.
     """
-    if options.gamma is not None:
+    if gamma is not None:
         margins = table[options.margin_column].to_numpy()
-        return np.asarray(options.gamma * margins, dtype=np.float64)
+        return np.asarray(gamma * margins, dtype=np.float64)
     target = table["p_chosen"].to_numpy()
     certain = np.flatnonzero(target == 1)
     if len(certain):
         raise InputError(
             f"loss {options.loss} wants a reward gap of gamma * margin, and {len(certain)} pairs "
             f"have p_chosen 1, which no finite gap gives (first: "
-            f"{table['pair_id'][int(certain[0])].as_py()}). Give a finite --gamma"
+            f"{table['pair_id'][int(certain[0])].as_py()}). Give a finite --gamma, or --eval-gamma "
+            "for held-out pairs"
         )
     return np.asarray(np.log(target) - np.log1p(-target))
 

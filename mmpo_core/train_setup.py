@@ -16,7 +16,7 @@ from mmpo_core.loss_options import chosen_loss, loss_keywords
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.reward import RewardTrainer
 from mmpo_core.run_options import RunOptions
-from mmpo_core.train_data import PairTables, mean_one, target_gap
+from mmpo_core.train_data import PairTables, eval_gamma, mean_one, target_gap
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_progress import show_progress
 from mmpo_core.train_reference import Referenced
@@ -49,18 +49,25 @@ def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -
             max_prompt_length=options.max_prompt_length,
             overlong=options.overlong,
         )
+        columns = _strengths(options, name, table)
     except InputError as error:
         raise InputError(f"{name} pairs: {error}") from error
     for line in encoded.report.lines():
         logger.info("%s: %s", name, line)
     weight = table["weight"].to_numpy()[encoded.row]
-    columns = {
-        "target": table["p_chosen"].to_numpy()[encoded.row],
-        "weight": mean_one(weight) if options.use_weights else np.ones(len(encoded)),
-    }
+    return encoded.with_columns(
+        weight=mean_one(weight) if options.use_weights else np.ones(len(encoded)),
+        **{column: values[encoded.row] for column, values in columns.items()},
+    )
+
+
+def _strengths(options: TrainOptions, name: str, table: pa.Table) -> dict[str, Any]:
+    """Return the columns through which margins reach metrics and loss, of all pairs of a split."""
+    columns = {"target": table["p_chosen"].to_numpy()}
     if chosen_loss(options).reads == "target_gap":
-        columns["target_gap"] = target_gap(table, options)[encoded.row]
-    return encoded.with_columns(**columns)
+        gamma = eval_gamma(options) if name == "eval" else options.gamma
+        columns["target_gap"] = target_gap(table, options, gamma)
+    return columns
 
 
 def load_start(options: RunOptions, tokenizer: Any) -> Any:

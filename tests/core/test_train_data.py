@@ -87,7 +87,8 @@ def test_held_out_pairs_may_have_targets_of_their_own(
         ({"eval_gamma": -1.0}, "eval_gamma must be a number >= 0"),
         ({"eval_gamma": "soft"}, "eval_gamma"),
         ({"eval_gamma": 1.0, "eval_split": 0.0}, "eval_gamma: nothing is held out"),
-        ({"eval_gamma": math.inf, "loss": "rpo"}, "finite"),
+        ({"eval_gamma": math.inf, "loss": "rpo"}, "eval_gamma inf makes infinite"),
+        ({"eval_gamma": math.inf, "gamma": 1.0, "loss": "odpo"}, "Give a finite eval_gamma"),
         ({"split_seed": -1}, "split_seed must be a whole number"),
     ],
 )
@@ -143,7 +144,8 @@ def test_reward_gaps_are_gamma_times_margin(tmp_path: Path):
     table = pair_table([0.0, 1.0, 30.0])
 
     def gaps(**options: object) -> list[float]:
-        return target_gap(table, TrainOptions(pairs=tmp_path, model="tiny", **options)).tolist()
+        chosen = TrainOptions(pairs=tmp_path, model="tiny", **options)
+        return target_gap(table, chosen, chosen.gamma).tolist()
 
     assert gaps(gamma=0.7) == pytest.approx([0.0, 0.7, 21.0], rel=1e-15)
     assert gaps(gamma=0.7, margin_column="margin_raw") == pytest.approx([0.0, 1.4, 42.0])
@@ -155,7 +157,7 @@ def test_a_certain_target_has_no_gap(tmp_path: Path):
     table = pair_table([1.0, 40.0])
     options = TrainOptions(pairs=tmp_path, model="tiny", loss="odpo")
     with pytest.raises(InputError, match=r"loss odpo .* 1 pairs have p_chosen 1.*pair-1.*--gamma"):
-        target_gap(table, options)
+        target_gap(table, options, None)
 
 
 def test_prompts_on_both_sides_and_raw_margins_are_said(tmp_path: Path):
