@@ -39,7 +39,7 @@ class RunOptions(AdapterOptions):
         eval_split: share held out for evaluation: of prompts, with all their pairs, or of
             conversations; 0 for none
         warmup_ratio: share of the steps in which the learning rate rises, rounded down
-        scheduler: course of the learning rate after warm-up
+        scheduler: course of the learning rate after warm-up; constant has no warm-up
         weight_decay: decoupled weight decay
         max_grad_norm: largest gradient norm; larger ones are scaled down
         optimizer: a transformers optimizer name, such as adamw_torch or adafactor
@@ -143,6 +143,15 @@ def checked_run(options: Options) -> Options:
     options = dataclasses.replace(options, **values)
     check_ranges(options, _RANGES)
     check_adapter_options(options)
+    # a ratio that was left at its default is no contradiction: there is no warm-up then
+    if options.scheduler == "constant" and options.warmup_ratio not in (
+        0,
+        type(options).warmup_ratio,
+    ):
+        raise InputError(
+            f"warmup_ratio {options.warmup_ratio}: scheduler constant has no warm-up. Give "
+            "scheduler constant_with_warmup, or warmup_ratio 0"
+        )
     if options.resume and options.overwrite:
         raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
     return options

@@ -14,6 +14,7 @@ from mmpo_core.errors import InputError, nearest
 from mmpo_core.run_options import RunOptions
 
 _ITSELF = "the run sets this itself"
+_ROUNDS = "evaluation would round the weights, and they are saved rounded; use --bf16"
 _NO_LENGTHS = "the pairs have no column of lengths"
 # TrainingArguments field -> why --set does not take it. What has an option of its own would differ
 # from what run.json and the preset say.
@@ -39,15 +40,21 @@ _REFUSED = {
     "seed": "use --seed",
     "data_seed": "use --seed",
     "logging_steps": "use --logging-steps",
+    "eval_strategy": "use --eval-steps",
     "eval_steps": "use --eval-steps",
     "save_steps": "use --save-steps",
     "save_total_limit": "use --save-total-limit",
+    "save_only_model": "a run could not be resumed without the optimizer's state",
     "report_to": "use --report-to",
     "use_cpu": "use --device cpu",
     "gradient_checkpointing": "use --gradient-checkpointing",
     "activation_checkpointing": "use --gradient-checkpointing",
+    "bf16_full_eval": _ROUNDS,
+    "fp16_full_eval": _ROUNDS,
     "fp16": "the reference is computed without it; use --bf16",
     "label_smoothing_factor": "it has no effect on pairs; use --loss cdpo --label-smoothing",
+    "neftune_noise_alpha": "its noise depends on what shares a row, and a policy would differ from "
+    "its reference before the first step",
     "train_sampling_strategy": _NO_LENGTHS,
     "group_by_length": _NO_LENGTHS,
 }
@@ -64,8 +71,8 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
         All but warmup_steps, which build_trainer sets when it knows how much there is to train on.
 
     Raises:
-        InputError: for batch sizes that do not divide, an unknown key, or a value that
-            transformers refuses.
+        InputError: for batch sizes that do not divide, an unknown key, a value that transformers
+            refuses, or one that needs held-out pairs or a package that are not there.
     """
     from transformers import TrainingArguments
 
@@ -81,11 +88,27 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
         arguments = TrainingArguments(**fields)
     except (ValueError, TypeError, ImportError, OSError) as error:
         raise InputError(f"transformers refuses these options: {error}") from error
+    _check_settings(arguments, evaluates=evaluates)
     # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
     # are chosen, B..2B-1 rejected. `torchrun` or `accelerate launch` runs one process per GPU.
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
     return arguments
+
+
+def _check_settings(arguments: Any, *, evaluates: bool) -> None:
+    """Raise InputError for what Trainer would find out about after the model is loaded."""
+    from transformers.utils import is_liger_kernel_available
+
+    if arguments.eval_on_start and not evaluates:
+        raise InputError(
+            "set eval_on_start: nothing is held out to evaluate on. Give an eval_split"
+        )
+    if arguments.use_liger_kernel and not is_liger_kernel_available():
+        raise InputError(
+            "set use_liger_kernel: the package liger-kernel is not installed, or too old. "
+            "`pip install 'margintool[liger]'`"
+        )
 
 
 def _learning(options: RunOptions) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Each way to ask for the impossible has its own error, before any model is loaded."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -15,6 +16,7 @@ from mmpo_core.pair_file import write_pairs
 from mmpo_core.run_folder import clear
 from mmpo_core.schema import METADATA_KEY
 from mmpo_core.train import train
+from mmpo_core.train_options import TrainOptions, checked_options
 from tests.core.pair_tables import METADATA, pair_file, pair_table
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
@@ -66,6 +68,13 @@ BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"set": ("remove_unused_columns=true",)}, "the run sets this itself"),
     ({"set": ("learning_rate=1",)}, "set learning_rate: use --lr"),
     ({"set": ("fp16=true",)}, "set fp16: the reference is computed without it"),
+    ({"set": ("bf16_full_eval=true",)}, "set bf16_full_eval: .* saved rounded; use --bf16"),
+    ({"set": ("fp16_full_eval=true",)}, "set fp16_full_eval: .* saved rounded; use --bf16"),
+    ({"set": ("eval_strategy=epoch",)}, "set eval_strategy: use --eval-steps"),
+    ({"set": ("save_only_model=true",)}, "save_only_model: a run could not be resumed"),
+    ({"set": ("neftune_noise_alpha=5",)}, "would differ from its reference before the first"),
+    ({"eval_split": 0.0, "set": ("eval_on_start=true",)}, "eval_on_start: nothing is held out"),
+    ({"scheduler": "constant", "warmup_ratio": 0.2}, "0.2: .*no warm-up. .*constant_with_warmup"),
     ({"set": ("label_smoothing_factor=0.1",)}, "set label_smoothing_factor: it has no effect"),
     ({"set": ("train_sampling_strategy=group_by_length",)}, "have no column of lengths"),
     ({"set": ("adam_beta2=[",)}, "not a value in YAML"),
@@ -82,6 +91,24 @@ def test_bad_options_are_named(options: dict[str, Any], message: str, tmp_path: 
     with pytest.raises(InputError, match=message):
         train(pairs=pair_file(tmp_path), out=tmp_path / "out", **(given | options))
     assert not (tmp_path / "out").exists()
+
+
+def test_liger_without_its_package_is_said_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("transformers.utils.is_liger_kernel_available", lambda: False)
+    with pytest.raises(InputError, match=r"pip install 'margintool\[liger\]'"):
+        train(pairs=pair_file(tmp_path), model="no/such-model", set=("use_liger_kernel=true",))
+
+
+@pytest.mark.parametrize("ratio", [0.0, TrainOptions.warmup_ratio])
+def test_a_constant_learning_rate_needs_no_word_on_warm_up(ratio: float):
+    options = TrainOptions(pairs=Path("p"), model="m", scheduler="constant", warmup_ratio=ratio)
+    assert checked_options(options).warmup_ratio == ratio
+    with_warmup = dataclasses.replace(
+        options, scheduler="constant_with_warmup", warmup_ratio=ratio / 2
+    )
+    assert checked_options(with_warmup).warmup_ratio == ratio / 2
 
 
 def bad_file(folder: Path, kind: str) -> Path:
