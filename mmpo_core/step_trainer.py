@@ -13,7 +13,7 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import DistributedType
 from torch.utils.data import DataLoader, RandomSampler
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from mmpo_core.engine.batches import Batching, ShareOfPlan, StepCollator, dataset_lengths
 from mmpo_core.engine.rows import Limits
@@ -23,6 +23,17 @@ from mmpo_core.errors import InputError
 # more took longer: rows of a micro-batch differ more in length. Accelerators want more at once.
 TOKENS_ON_CPU = 1024
 TOKENS_ON_DEVICE = 8192
+
+
+class AsAskedNow(TrainerCallback):  # type: ignore[misc]
+    """On resumption, logs, evaluates and saves as often as the arguments say now.
+
+    Trainer goes on with what the checkpoint's state says of it, whatever was asked for.
+    """
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the arguments' steps into the state."""
+        state.compute_steps(args, state.max_steps)
 
 
 class StepTrainer(Trainer):  # type: ignore[misc]
@@ -46,6 +57,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
                 "forward pass holds"
             )
         super().__init__(**kwargs)
+        self.add_callback(AsAskedNow())
         pad = self.model.config.get_text_config().pad_token_id
         self.batching = batching or Batching(pad or 0, Limits(tokens_per_batch(args.device)))
         self.data_collator = StepCollator(

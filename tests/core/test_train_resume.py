@@ -182,6 +182,25 @@ def test_resume_with_other_options_or_pairs_is_refused(
         start("broken", resume=True)
 
 
+def test_resume_saves_logs_and_evaluates_as_often_as_asked_then(
+    start: Start, interrupt: Callable[[int], None]
+):
+    """From checkpoint 4 of 9: saved at 7, logged at 6, 8 and the end, evaluated at 5."""
+    start = partial(start, eval_split=0.1, epochs=3, save_total_limit=9)
+    interrupt(9)
+    with pytest.raises(KeyboardInterrupt):
+        start("broken")
+    resumed = start("broken", resume=True, save_steps=7, logging_steps=2, eval_steps=5)
+    assert {path.name for path in resumed.folder.glob("checkpoint-*")} == {
+        "checkpoint-2",
+        "checkpoint-4",
+        "checkpoint-7",
+    }
+    logged = [entry["step"] for entry in resumed.history if "loss" in entry]
+    assert logged == [1, 2, 3, 4, 6, 8, 9]
+    assert {entry["step"] for entry in resumed.history if "eval_loss" in entry} == {5, 9}
+
+
 def test_nothing_to_resume_is_an_error(start: Start):
     with pytest.raises(InputError, match="no run to resume"):
         start("never", resume=True)
