@@ -55,6 +55,7 @@ class PairTrainer(StepTrainer):
         self._eval_means = PairMeans()
         self._eval_pairs = EvaluationPairs()
         self.margin_table: list[dict[str, float]] = []
+        self._evaluated_step: int | None = None
 
     def pair_losses(self, model: Any, inputs: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return (B,) losses, and metric name -> (B,) values. Subclasses say how."""
@@ -126,7 +127,18 @@ class PairTrainer(StepTrainer):
                 )
         if "loss" in logs:
             logs = {**logs, **self._train_means.take(self._sum_over_processes)}
+        if "eval_loss" in logs:
+            self._evaluated_step = self.state.global_step
         super().log(logs, start_time)
+
+    def evaluate_at_end(self) -> None:
+        """Evaluate the model that training ended with, unless its last step was evaluated already.
+
+        With load_best_model_at_end that is another model than the last step's. A resumed run counts
+        its own evaluations only: margin_table is not in a checkpoint.
+        """
+        if self._evaluated_step != self.state.global_step or self.args.load_best_model_at_end:
+            self.evaluate()
 
     def check_weights(self) -> None:
         """Raise InputError if a weight is not finite: the last step's log comes before its update.

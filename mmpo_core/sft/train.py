@@ -70,7 +70,7 @@ def train_sft(options: SftOptions, source: ConversationSource) -> TrainResult:
         with says_how_to_resume(options):
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
             if "eval" in splits:
-                trainer.evaluate()
+                trainer.evaluate_at_end()
         trainer.check_weights()
         return finish(options, trainer, record, time.monotonic() - started)
 

@@ -113,6 +113,30 @@ def test_warmup_is_rounded_down(pairs: int, options: dict[str, Any], steps: int)
     assert warmup_steps(TrainOptions(pairs=Path("p"), model="m", **options), pairs) == steps
 
 
+@pytest.mark.parametrize(
+    ("options", "evaluated"),
+    [
+        ({"eval_steps": 2}, [2, 4]),
+        ({"eval_steps": 3}, [3, 4]),
+        ({}, [4]),
+        # the model that is kept may be that of step 2
+        ({"eval_steps": 2, "save_steps": 2, "set": ("load_best_model_at_end=true",)}, [2, 4, 4]),
+    ],
+)
+def test_no_model_is_evaluated_twice(
+    options: dict[str, Any], evaluated: list[int], tmp_path: Path, micro_model: Path
+):
+    given: dict[str, Any] = {
+        "eval_split": 0.5,
+        "max_steps": 4,
+        "batch_size": 1,
+        "packing": "padded",
+    }
+    run = start(tmp_path, micro_model, **(given | options))
+    assert [entry["step"] for entry in run.history if "eval_loss" in entry] == evaluated
+    assert sum(row["pairs"] for row in run.record["eval_by_margin"]) == 2
+
+
 def test_the_only_step_of_a_run_changes_the_weights(tmp_path: Path, micro_model: Path):
     run = start(tmp_path, micro_model, lr=1e-3)
     assert run.steps == 1

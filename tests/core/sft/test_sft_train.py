@@ -116,6 +116,12 @@ def test_evaluation_loss_is_that_of_the_model_that_was_saved(start: Start):
     assert any(result.metrics["eval_loss"] == pytest.approx(loss, rel=1e-5) for loss in losses)
 
 
+@pytest.mark.parametrize(("eval_steps", "evaluated"), [(2, [2, 4]), (3, [3, 4])])
+def test_the_last_step_is_evaluated_once(start: Start, eval_steps: int, evaluated: list[int]):
+    result = start("sft", data=source(8), eval_split=0.25, eval_steps=eval_steps, max_steps=4)
+    assert [entry["step"] for entry in result.history if "eval_loss" in entry] == evaluated
+
+
 def test_conversations_that_stand_twice_are_not_on_both_sides(start: Start):
     """10 different conversations, each twice: a fifth of them is 2, which is 4 rows."""
     ten = source(10)
