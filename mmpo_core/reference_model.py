@@ -2,7 +2,7 @@
 
 The key is read from the loaded model, not from its files: the same weights by their hub id, from
 a folder or from a copy have one key, and whatever was changed after loading counts. Read by
-reference.py and train_reference.py.
+reference.py, train_reference.py and start_weights.py.
 """
 
 import inspect
@@ -71,7 +71,7 @@ def reference_key(model: Any, *, device: str, bf16: bool) -> tuple[str, dict[str
     about = {
         "model": type(base).__name__,
         "config": _what_computes(config.to_diff_dict()),
-        "weights": _weights_digest(model),
+        "weights": weights_digest(model),
         "attention": getattr(config, "_attn_implementation", None),
         "autocast": "bfloat16" if bf16 else None,
         "device": device,
@@ -108,7 +108,12 @@ def _plain_name(name: str) -> str:
     return name.replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
-def _weights_digest(model: Any) -> str:
+def weights_digest(model: Any) -> str:
+    """Return a digest of the weights without adapters: names, shapes, types and values.
+
+    Args:
+        model: loaded, of any kind, on any device.
+    """
     digest = xxhash.xxh3_128()
     for name, value in base_weights(model):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())

@@ -42,12 +42,15 @@ _MAY_DIFFER = (
 )
 
 
-def check_folder(options: RunOptions, content: Callable[[], str]) -> Path | None:
+def check_folder(
+    options: RunOptions, content: Callable[[], str], evaluation: Callable[[], str] | None = None
+) -> Path | None:
     """Return the checkpoint to resume from, or None for a new run.
 
     Args:
         options: of the run.
         content: gives the fingerprint of what the run reads, as its run.json holds it.
+        evaluation: the same of a file that it is evaluated on, if it has one.
 
     Raises:
         InputError: if the folder cannot be written, is the model's or the reference's, holds a run
@@ -58,7 +61,8 @@ def check_folder(options: RunOptions, content: Callable[[], str]) -> Path | None
     _check_writable(folder)
     _check_not_read(options)
     if options.resume:
-        return _to_resume(options, content)
+        _check_same_run(options, content, evaluation)
+        return _to_resume(folder)
     held = sorted(path.name for path in _made_here(folder))
     if held and RUN_FILE not in held:
         raise InputError(
@@ -107,9 +111,7 @@ def _check_not_read(options: RunOptions) -> None:
             )
 
 
-def _to_resume(options: RunOptions, content: Callable[[], str]) -> Path:
-    folder = options.folder
-    _check_same_run(options, content)
+def _to_resume(folder: Path) -> Path:
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         raise InputError(
@@ -119,20 +121,27 @@ def _to_resume(options: RunOptions, content: Callable[[], str]) -> Path:
     return checkpoint
 
 
-def _check_same_run(options: RunOptions, content: Callable[[], str]) -> None:
+def _check_same_run(
+    options: RunOptions, content: Callable[[], str], evaluation: Callable[[], str] | None
+) -> None:
     """Raise InputError unless the options continue the run that OUT/run.json tells of.
 
     Other options or data would go on with other batches from the middle of that run.
     """
-    earlier = read_run(options.folder, "Start without --resume")
+    earlier = earlier_record(options)
     if earlier["status"] == "finished":
         raise InputError(f"{options.folder}: this run is finished; there is nothing to resume")
-    changed = changed_since(earlier, options, content)
+    changed = changed_since(earlier, options, content, evaluation)
     if changed:
         raise InputError(
             f"{options.folder}: cannot resume with other options: {', '.join(changed)}. Give those "
             "of the run, or another --out"
         )
+
+
+def earlier_record(options: RunOptions) -> dict[str, Any]:
+    """Return run.json of the run that is to be resumed; empty for a new one."""
+    return read_run(options.folder, "Start without --resume") if options.resume else {}
 
 
 def read_run(folder: Path, instead: str) -> dict[str, Any]:
@@ -157,7 +166,10 @@ def read_run(folder: Path, instead: str) -> dict[str, Any]:
 
 
 def changed_since(
-    record: Mapping[str, Any], options: RunOptions, content: Callable[[], str]
+    record: Mapping[str, Any],
+    options: RunOptions,
+    content: Callable[[], str],
+    evaluation: Callable[[], str] | None = None,
 ) -> list[str]:
     """Return what is not as it was in the run that `record` tells of, in words.
 
@@ -167,6 +179,7 @@ def changed_since(
         record: as read_run gives it.
         options: checked options.
         content: gives the fingerprint of what the run reads.
+        evaluation: the same of a file that it is evaluated on, if it has one.
     """
     before, now = record["arguments"], json.loads(json.dumps(options.to_dict()))
     changed = [
@@ -176,6 +189,10 @@ def changed_since(
     ]
     if _input(record).get("fingerprint") != content():
         changed.append("the content of the input")
+    measured = record.get("eval_pairs")
+    # a file in one of the two only is another option
+    if measured and evaluation is not None and measured["fingerprint"] != evaluation():
+        changed.append("the content of the evaluation pairs")
     return changed
 
 

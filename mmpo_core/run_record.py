@@ -5,13 +5,16 @@ Read by train.py; run_folder.py writes it.
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mmpo_core.train_data import PairTables
 from mmpo_core.train_options import TrainOptions
+
+Fingerprint = Callable[[], str]
 
 _PACKAGES = ("margintool torch transformers accelerate peft numpy pyarrow tokenizers").split()
 
@@ -43,6 +46,16 @@ def start_record(
     }
 
 
+def input_fingerprints(options: TrainOptions) -> tuple[Fingerprint, Fingerprint | None]:
+    """Return what gives the fingerprints of the pairs, and of the evaluation pairs if any.
+
+    As run_folder.changed_since takes them; each file is read at the first call.
+    """
+    held_out = options.eval_pairs
+    evaluation = None if held_out is None else cache(partial(fingerprint, held_out))
+    return cache(partial(fingerprint, options.pairs)), evaluation
+
+
 def fingerprint(path: Path) -> str:
     """Return the xxh3_128 of a file's content, in hex."""
     import xxhash
@@ -72,6 +85,38 @@ def device_name(device: Any) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} x {torch.cuda.device_count()}"
     return f"{device.type} ({platform.processor() or platform.machine()})"
+
+
+def final_metrics(
+    history: Sequence[Mapping[str, float]], *, resumed: bool = False
+) -> dict[str, float]:
+    """Return the last training entry, the last evaluation and the run's totals as one dict.
+
+    Args:
+        history: log entries.
+        resumed: whether the run was; Trainer's totals (train_loss, train_runtime, ...) are then of
+            the part after it, and left out.
+    """
+    metrics: dict[str, float] = {}
+    for key in ("loss", "train_runtime", "eval_loss"):
+        metrics |= next((entry for entry in reversed(history) if key in entry), {})
+    of_part = [name for name in metrics if resumed and name.startswith("train_")]
+    return {name: value for name, value in metrics.items() if name not in of_part}
+
+
+def with_earlier(
+    reference: Mapping[str, int] | None, earlier: Mapping[str, int] | None
+) -> dict[str, int] | None:
+    """Return a resumed run's reference counts with what its earlier part had computed.
+
+    Args:
+        reference: counts of the part since the resumption; None where there was no pass.
+        earlier: those of run.json as the run had begun.
+    """
+    if reference is None or earlier is None:
+        return None if reference is None else dict(reference)
+    sums = {name: earlier[name] + reference[name] for name in ("computed", "forward_tokens")}
+    return {**earlier, **sums}
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:

@@ -67,8 +67,9 @@ def train_run(
         keep_model: whether model and tokenizer are written at the end; without them no checkpoint
             is left either.
     """
-    from mmpo_core.run_folder import check_folder
-    from mmpo_core.run_record import fingerprint, start_record
+    from mmpo_core.run_folder import check_folder, earlier_record
+    from mmpo_core.run_record import input_fingerprints, start_record, with_earlier
+    from mmpo_core.start_weights import start_weights
     from mmpo_core.train_batching import run_batching
     from mmpo_core.train_data import load_tables
     from mmpo_core.train_plan.out_of_memory import explained_out_of_memory
@@ -79,7 +80,7 @@ def train_run(
 
     started = time.monotonic()
     options = checked_options(options)
-    checkpoint = check_folder(options, lambda: fingerprint(options.pairs))
+    checkpoint = check_folder(options, *input_fingerprints(options))
     tables = load_tables(options)
     arguments = training_arguments(options, evaluates=tables.evaluation is not None)
     with ExitStack() as stack:
@@ -87,13 +88,15 @@ def train_run(
         tokenizer, pairs = encode_tables(options, tables)
         stack.enter_context(explained_out_of_memory(options, tokenizer, pairs, arguments.device))
         model = load_start(options, tokenizer)
+        weights = start_weights(options, "model", model)
         check_positions(model, pairs)
         packing = run_batching(options, model.to(arguments.device), tokenizer, pairs)
         data = with_reference(options, arguments, model, tokenizer, pairs, packing.batching)
         trainer = build_trainer(options, arguments, model, tokenizer, data)
         record = start_record(options, tables, pairs)
         record["packing"] = packing.record()
-        record["reference"] = data.record()
+        record["weights"] = {"model": weights, "reference": data.weights}
+        record["reference"] = with_earlier(data.record(), earlier_record(options).get("reference"))
         record["resumed_from"] = checkpoint and checkpoint.name
         open_folder(options, trainer, record)
         with interrupted(options):
@@ -116,8 +119,7 @@ def open_folder(options: RunOptions, trainer: Any, record: dict[str, Any]) -> No
     if trainer.is_world_process_zero():
         if options.overwrite:
             clear(options.folder)  # check_folder has seen that a run made what is there
-        if not options.resume:
-            write_json(options.folder / RUN_FILE, record)
+        write_json(options.folder / RUN_FILE, record)
 
 
 @contextmanager
@@ -157,17 +159,19 @@ def finish(
         write_history,
         write_json,
     )
-    from mmpo_core.run_record import device_name, finite
+    from mmpo_core.run_record import device_name, final_metrics, finite
     from mmpo_core.train_plot import plot_history
 
     history = trainer.state.log_history
+    resumed = record["resumed_from"] is not None
     record |= {
         "status": "finished",
         "steps": trainer.state.global_step,
-        "metrics": finite(final_metrics(history)),
+        "metrics": finite(final_metrics(history, resumed=resumed)),
         "eval_by_margin": trainer.margin_table,
         "device": device_name(trainer.args.device),
-        "seconds": round(seconds, 3),
+        # how long the earlier part took is not known after a kill
+        "seconds_since_resume" if resumed else "seconds": round(seconds, 3),
         "model_kept": keep_model,
     }
     if keep_model:
@@ -183,11 +187,3 @@ def finish(
     return TrainResult(
         options.folder, trainer.state.global_step, record["metrics"], history, record
     )
-
-
-def final_metrics(history: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the last training entry, the last evaluation and the run's totals as one dict."""
-    metrics: dict[str, float] = {}
-    for key in ("loss", "train_runtime", "eval_loss"):
-        metrics |= next((entry for entry in reversed(history) if key in entry), {})
-    return metrics

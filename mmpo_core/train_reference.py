@@ -18,6 +18,7 @@ from mmpo_core.processes import process
 from mmpo_core.reference import ReferenceReport, add_reference_logps, check_same_vocabulary
 from mmpo_core.reference_cache import ReferenceCache, cache_folder
 from mmpo_core.reference_model import reference_key
+from mmpo_core.start_weights import start_weights
 from mmpo_core.train_batching import run_batching
 from mmpo_core.train_options import TrainOptions
 
@@ -36,12 +37,14 @@ class Referenced:
         model: the reference, kept in memory to be asked at every step; else None. May be the policy
             itself, if it has adapters.
         report: what the pass over the pairs cost; None where there was none.
+        weights: digest of the reference's weights; None if it is the model before training.
     """
 
     pairs: Splits
     batching: Batching
     model: Any = None
     report: ReferenceReport | None = None
+    weights: str | None = None
 
     def record(self) -> dict[str, Any] | None:
         """Return what run.json says about the reference."""
@@ -70,21 +73,23 @@ def with_reference(
         batching: how they become micro-batches for the model.
 
     Raises:
-        InputError: if the reference cannot be loaded or has another vocabulary, or the cache's
-            folder cannot be written to.
+        InputError: if the reference cannot be loaded, has another vocabulary or, on resumption,
+            other weights, or the cache's folder cannot be written to.
     """
     if options.objective == "reward" or chosen_loss(options).reference_free:
         return Referenced(pairs, batching)
     if options.reference_logps == "online":
         if options.lora_rank and options.reference is None:
             return Referenced(pairs, batching, model=model)  # itself, its adapters off
-        reference = _second_model(options, tokenizer).to(arguments.device)
+        reference, weights = _second_model(options, tokenizer)
+        reference = reference.to(arguments.device).requires_grad_(False)
         if batching.shared:  # the same micro-batches must suit both
             batching = run_batching(options, reference, tokenizer, pairs).batching
-        return Referenced(pairs, batching, model=reference.requires_grad_(False))
+        return Referenced(pairs, batching, model=reference, weights=weights)
     folder = cache_folder(options.reference_cache)  # first: loading takes long
+    weights = None
     if options.reference is not None:
-        model = _second_model(options, tokenizer)
+        model, weights = _second_model(options, tokenizer)
     cache = _cache_of(model, folder, arguments.device.type, bf16=options.bf16)
     model.to(arguments.device)
     used = batching
@@ -97,7 +102,7 @@ def with_reference(
     report = reduce(add, (one for _, one in done.values()))
     logger.info("%s", report.line())
     referenced = {name: split for name, (split, _) in done.items()}
-    return Referenced(referenced, batching, report=report)
+    return Referenced(referenced, batching, report=report, weights=weights)
 
 
 def _cache_of(model: Any, folder: Any, device: str, *, bf16: bool) -> ReferenceCache:
@@ -108,18 +113,23 @@ def _cache_of(model: Any, folder: Any, device: str, *, bf16: bool) -> ReferenceC
     return ReferenceCache(folder, key, about)
 
 
-def _second_model(options: TrainOptions, tokenizer: Any) -> Any:
-    """Return the model that --reference names, or another copy of the one before training."""
+def _second_model(options: TrainOptions, tokenizer: Any) -> tuple[Any, str | None]:
+    """Return the model that --reference names, with its weights' digest.
+
+    Without --reference, another copy of the one before training, and None.
+    """
     name, revision = options.reference, None
     if name is None:
         name, revision = options.model, options.revision
     else:
         other = load_tokenizer(name, trust_remote_code=options.trust_remote_code)
         check_same_vocabulary(tokenizer, other, name)
-    return load_policy(
+    model = load_policy(
         name,
         dtype=options.dtype,
         trust_remote_code=options.trust_remote_code,
         revision=revision,
         attn_implementation=options.attn_implementation,
     )
+    weights = None if options.reference is None else start_weights(options, "reference", model)
+    return model, weights

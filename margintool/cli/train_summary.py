@@ -49,7 +49,7 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     record = result.record
     arguments = record["arguments"]
     yield "trained", f"{arguments['model']} as {_task(arguments)}, {result.steps:,} steps"
-    yield "time", f"{record['seconds']:.1f} s on {record['device']}"
+    yield "time", _time(record)
     for split, report in record["data"].items():
         yield f"{split} pairs", _counts(report)
     if record["reference"] is not None:
@@ -64,7 +64,7 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
 def _sft_rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     record = result.record
     yield "trained", f"{record['arguments']['model']} on conversations, {result.steps:,} steps"
-    yield "time", f"{record['seconds']:.1f} s on {record['device']}"
+    yield "time", _time(record)
     yield "conversations", _counts(record["data"])
     for name, split in record["splits"].items():
         yield (
@@ -106,6 +106,13 @@ def _task(arguments: Mapping[str, Any]) -> str:
 def _counts(report: Mapping[str, Any]) -> str:
     dropped = sum(report["dropped"].values())
     return f"{report['kept']:,}" + (f" ({dropped:,} dropped, see above)" if dropped else "")
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    if record["resumed_from"] is not None:
+        name = record["resumed_from"]
+        return f"{record['seconds_since_resume']:.1f} s since {name} on {record['device']}"
+    return f"{record['seconds']:.1f} s on {record['device']}"
 
 
 def _reference(report: Mapping[str, int]) -> str:

@@ -6,10 +6,9 @@ from typing import Any
 
 from mmpo_core.errors import InputError
 from mmpo_core.run_folder import RUN_FILE, changed_since, last_checkpoint, read_run
-from mmpo_core.run_record import fingerprint
+from mmpo_core.run_record import Fingerprint, input_fingerprints
 from mmpo_core.sweep.grid import PlannedRun
 from mmpo_core.sweep.options import SweepOptions
-from mmpo_core.train_options import TrainOptions
 
 _INSTEAD = "Take another --out, or do the runs again with --overwrite"
 
@@ -44,10 +43,8 @@ def progress_of(options: SweepOptions, runs: Sequence[PlannedRun]) -> list[Progr
         InputError: if a run was made with other options or pairs, or is finished without the model
             that is now to be kept, or its run.json cannot be read.
     """
-    contents = {
-        path: fingerprint(path) for path in (options.pairs, options.eval_pairs) if path is not None
-    }
     found = []
+    contents = input_fingerprints(runs[0].options)  # the same for all
     for run in runs:
         there = (run.options.folder / RUN_FILE).exists()
         if options.overwrite or not there:
@@ -57,11 +54,12 @@ def progress_of(options: SweepOptions, runs: Sequence[PlannedRun]) -> list[Progr
     return found
 
 
-def _begun(run: PlannedRun, contents: dict[Any, str], *, keep_model: bool) -> Progress:
+def _begun(
+    run: PlannedRun, contents: tuple[Fingerprint, Fingerprint | None], *, keep_model: bool
+) -> Progress:
     folder = run.options.folder
     record = read_run(folder, _INSTEAD)
-    changed = changed_since(record, run.options, lambda: contents[run.options.pairs])
-    changed += _other_evaluation(record, run.options, contents)
+    changed = changed_since(record, run.options, *contents)
     if changed:
         raise InputError(f"{folder}: was made with other options: {', '.join(changed)}. {_INSTEAD}")
     if record["status"] == "finished":
@@ -74,12 +72,3 @@ def _begun(run: PlannedRun, contents: dict[Any, str], *, keep_model: bool) -> Pr
     checkpoint = last_checkpoint(folder)
     name = None if checkpoint is None else checkpoint.name
     return Progress(run, checkpoint=name, replaces=True)
-
-
-def _other_evaluation(
-    record: dict[str, Any], options: TrainOptions, contents: dict[Any, str]
-) -> list[str]:
-    if options.eval_pairs is None or not record.get("eval_pairs"):
-        return []  # given in one of the two only: changed_since has said so
-    same = record["eval_pairs"]["fingerprint"] == contents[options.eval_pairs]
-    return [] if same else ["the content of the evaluation pairs"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
@@ -199,6 +199,99 @@ def test_resume_saves_logs_and_evaluates_as_often_as_asked_then(
     logged = [entry["step"] for entry in resumed.history if "loss" in entry]
     assert logged == [1, 2, 3, 4, 6, 8, 9]
     assert {entry["step"] for entry in resumed.history if "eval_loss" in entry} == {5, 9}
+
+
+def test_resume_with_other_evaluation_pairs_is_refused(
+    start: Start, interrupt: Callable[[int], None], tmp_path: Path
+):
+    held_out = tmp_path / "held-out.parquet"
+    write_pairs(pair_table([0.5] * 3), held_out, METADATA)
+    start = partial(start, eval_pairs=held_out, eval_split=0.05)
+    interrupt(9)
+    with pytest.raises(KeyboardInterrupt):
+        start("broken")
+    write_pairs(pair_table([1.5] * 3), held_out, METADATA)
+    with pytest.raises(InputError, match="resume with other options: the content of the evalua"):
+        start("broken", resume=True)
+    write_pairs(pair_table([0.5] * 3), held_out, METADATA)
+    assert start("broken", resume=True).steps == 9
+
+
+def change_weights(folder: Path) -> None:
+    (file,) = folder.glob("*.safetensors")
+    changed = load_file(file)
+    changed["model.norm.weight"][0] += 0.5
+    save_file(changed, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("role", "options"),
+    [
+        ("model", {"reference_cache": "none"}),
+        ("model", {"lora_rank": 2, "loss": "simpo"}),
+        ("model", {"objective": "reward"}),
+        ("reference", {"reference_cache": "none"}),
+        ("reference", {"reference_logps": "online"}),
+    ],
+)
+def test_resume_from_other_weights_is_refused(
+    role: str,
+    options: dict[str, Any],
+    start: Start,
+    interrupt: Callable[[int], None],
+    tmp_path: Path,
+    micro_model: Path,
+):
+    """One number in the folder of the model or the reference is another."""
+    copy = shutil.copytree(micro_model, tmp_path / "copy")
+    start = partial(start, **{role: str(copy)}, **options)
+    interrupt(9)
+    with pytest.raises(KeyboardInterrupt):
+        start("broken")
+    change_weights(copy)
+    with pytest.raises(InputError, match=f"the {role} .*copy has other weights than when the run"):
+        start("broken", resume=True)
+    shutil.rmtree(copy)
+    shutil.copytree(micro_model, copy)
+    assert start("broken", resume=True).steps == 9
+
+
+def test_numbers_of_a_resumed_run_are_of_all_of_it_or_said_to_be_of_a_part(
+    start: Start, interrupt: Callable[[int], None]
+):
+    """Without a cache the 10 pairs are computed at each of the two resumptions again."""
+    start = partial(start, reference_cache="none")
+    whole = start("whole").record
+    assert {"seconds", "steps"} < whole.keys()
+    assert {"train_loss", "train_runtime"} < whole["metrics"].keys()
+    for micro_batch, resume in ((9, False), (2, True)):
+        interrupt(micro_batch)
+        with pytest.raises(KeyboardInterrupt):
+            start("broken", resume=resume)
+    record = start("broken", resume=True).record
+    assert record["seconds_since_resume"] > 0
+    assert "seconds" not in record
+    totals = {name for name in whole["metrics"] if name.startswith("train_")}
+    assert record["metrics"].keys() == whole["metrics"].keys() - totals
+    assert whole["reference"]["computed"] == 10
+    assert record["reference"] == {
+        "pairs": 10,
+        "from_cache": 0,
+        "computed": 30,
+        "forward_tokens": 3 * whole["reference"]["forward_tokens"],
+    }
+
+
+def test_what_was_computed_before_a_resumption_is_not_said_to_be_from_the_cache(
+    start: Start, interrupt: Callable[[int], None], tmp_path: Path
+):
+    start = partial(start, reference_cache=str(tmp_path / "cache"))
+    interrupt(9)
+    with pytest.raises(KeyboardInterrupt):
+        start("broken")
+    begun = json.loads((tmp_path / "broken" / "run.json").read_text())["reference"]
+    assert (begun["computed"], begun["from_cache"]) == (10, 0)
+    assert start("broken", resume=True).record["reference"] == begun
 
 
 def test_nothing_to_resume_is_an_error(start: Start):
