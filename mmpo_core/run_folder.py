@@ -1,19 +1,19 @@
-"""A run's output folder: what may be in it, which checkpoints are whole, how a model gets in.
+"""A run's output folder: what may be in it, whether a run goes on there, how a model gets in.
 
 OUT/run.json is there from the first step ("unfinished") and says "finished" only after model,
-tokenizer, history and plot are whole. Read by train.py; run_record.py makes run.json's content.
+tokenizer, history and plot are whole. Read by train.py; run_record.py makes run.json's content,
+checkpoints.py says which checkpoints are whole.
 """
 
 import json
 import os
-import re
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mmpo_core.checkpoints import last_checkpoint, numbered_checkpoints, unknown_layout
 from mmpo_core.errors import InputError
 from mmpo_core.models import MODELS
 from mmpo_core.pair_file import whole_file
@@ -21,7 +21,6 @@ from mmpo_core.run_options import RunOptions
 from mmpo_core.run_record import finite
 
 RUN_FILE = "run.json"
-_CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
 # run.json last: while anything of a run is left, so is the sign that a run made it
 _MADE_HERE = (
     "log_history.jsonl",
@@ -114,6 +113,13 @@ def _check_not_read(options: RunOptions) -> None:
 def _to_resume(folder: Path) -> Path:
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
+        unknown = unknown_layout(folder)
+        if unknown is not None:
+            raise InputError(
+                f"{unknown}: is laid out as FSDP or DeepSpeed save checkpoints, and --resume does "
+                "not know yet when those are complete. Start again with --overwrite, and train "
+                "with DDP to be able to resume"
+            )
         raise InputError(
             f"{folder}: no complete checkpoint to resume from. Start again with --overwrite; "
             "--save-steps says how often one is written"
@@ -207,59 +213,6 @@ def _is_record(content: Any) -> bool:
         return False
     parts = content.get("arguments"), _input(content)
     return all(isinstance(part, dict) for part in parts) and "status" in content
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint-N with the largest N that was written whole, or None."""
-    for _, path in sorted(numbered_checkpoints(folder), reverse=True):
-        if is_whole(path):
-            return path
-    return None
-
-
-def numbered_checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """Return the checkpoint-N of a folder, each with its N."""
-    found = [(_CHECKPOINT.fullmatch(path.name), path) for path in folder.glob("checkpoint-*")]
-    return [(int(match[1]), path) for match, path in found if match]
-
-
-def is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint's files are all there and none is cut short.
-
-    Trainer writes trainer_state.json last; the others are checked by their own formats: a
-    safetensors file states its length, and a torch file is a zip archive, whose directory ends it.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        archives = [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt"]
-        archives += checkpoint.glob("rng_state*.pth")
-        weights = list(checkpoint.glob("*.safetensors"))
-        index = checkpoint / "model.safetensors.index.json"
-        if index.exists():
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            weights = [checkpoint / name for name in shards]
-        for path in weights:
-            with safe_open(path, framework="pt"):
-                pass
-    except (OSError, ValueError, SafetensorError):
-        return False
-    return len(archives) > 2 and bool(weights) and all(map(zipfile.is_zipfile, archives))
-
-
-def drop_last_checkpoint(folder: Path, step: int) -> None:
-    """Remove the checkpoint of the last step: a finished run's folder holds the same weights.
-
-    Those of earlier steps stay.
-    """
-    shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
-
-
-def drop_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints."""
-    for _, path in numbered_checkpoints(folder):
-        shutil.rmtree(path)
 
 
 def clear(folder: Path) -> None:

@@ -111,8 +111,10 @@ def train_run(
 def open_folder(options: RunOptions, trainer: Any, record: dict[str, Any]) -> None:
     """Make the output folder ready: an earlier run cleared away, run.json says "unfinished"."""
     from mmpo_core.adapters import adapter_record
-    from mmpo_core.run_folder import RUN_FILE, clear, write_json
+    from mmpo_core.run_folder import RUN_FILE, clear, earlier_record, write_json
 
+    earlier = earlier_record(options).get("processes", [])
+    record["processes"] = sorted({*earlier, trainer.args.world_size})
     record["adapter"] = adapter_record(trainer.model, options)
     # no process may look for an earlier run after this one has begun
     trainer.accelerator.wait_for_everyone()
@@ -125,7 +127,7 @@ def open_folder(options: RunOptions, trainer: Any, record: dict[str, Any]) -> No
 @contextmanager
 def says_how_to_resume(options: RunOptions) -> Iterator[None]:
     """On Ctrl-C or a termination, say from where the run can go on. Nothing half is kept."""
-    from mmpo_core.run_folder import last_checkpoint
+    from mmpo_core.checkpoints import last_checkpoint
 
     try:
         yield
@@ -151,14 +153,8 @@ def finish(
     keep_model: bool = True,
 ) -> TrainResult:
     """Write model, tokenizer, history and plot, and at last run.json as "finished"."""
-    from mmpo_core.run_folder import (
-        RUN_FILE,
-        drop_checkpoints,
-        drop_last_checkpoint,
-        publish,
-        write_history,
-        write_json,
-    )
+    from mmpo_core.checkpoints import drop_checkpoints, drop_last_checkpoint
+    from mmpo_core.run_folder import RUN_FILE, publish, write_history, write_json
     from mmpo_core.run_record import device_name, final_metrics, finite
     from mmpo_core.train_plot import plot_history
 

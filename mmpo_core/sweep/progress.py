@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmpo_core.checkpoints import last_checkpoint
 from mmpo_core.errors import InputError
-from mmpo_core.run_folder import RUN_FILE, changed_since, last_checkpoint, read_run
+from mmpo_core.run_folder import RUN_FILE, changed_since, read_run
 from mmpo_core.run_record import Fingerprint, input_fingerprints
 from mmpo_core.sweep.grid import PlannedRun
 from mmpo_core.sweep.options import SweepOptions

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmpo_core.checkpoints import last_checkpoint
 from mmpo_core.errors import InputError
 from mmpo_core.file_metadata import recorded_gamma
 from mmpo_core.locking import locked
 from mmpo_core.options import takes_options
-from mmpo_core.run_folder import RUN_FILE, last_checkpoint
+from mmpo_core.run_folder import RUN_FILE
 from mmpo_core.sweep.files import SWEEP_FILE, write_results
 from mmpo_core.sweep.grid import PlannedRun, planned_runs
 from mmpo_core.sweep.options import SweepOptions, checked_sweep

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from mmpo_core.checkpoints import last_checkpoint
 from mmpo_core.pair_file import write_pairs
-from mmpo_core.run_folder import last_checkpoint
 from tests.conftest import ROOT
 from tests.core.pair_tables import METADATA, pair_table
 

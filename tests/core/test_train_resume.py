@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mmpo_core.checkpoints import is_whole, last_checkpoint
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
-from mmpo_core.run_folder import is_whole, last_checkpoint, publish
+from mmpo_core.run_folder import publish
 from mmpo_core.train import TrainResult, train
 from mmpo_core.trainer import PairTrainer
 from tests.core.pair_tables import METADATA, pair_table
@@ -130,6 +131,38 @@ def test_a_checkpoint_is_whole_only_with_all_of_every_file(
     if damage == "half":
         (copy / name).write_bytes(data[: len(data) // 2])
     assert not is_whole(copy)
+
+
+def test_a_checkpoint_of_several_processes_wants_the_random_state_of_each(
+    checkpoint: Path, tmp_path: Path
+):
+    copy = shutil.copytree(checkpoint, tmp_path / "checkpoint-1")
+    (tmp_path / "run.json").write_text('{"processes": [2]}')
+    for number in (0, 1):
+        assert last_checkpoint(tmp_path) is None
+        shutil.copy(copy / "rng_state.pth", copy / f"rng_state_{number}.pth")
+    assert last_checkpoint(tmp_path) == copy
+    (tmp_path / "run.json").write_text('{"processes": [3]}')
+    assert last_checkpoint(tmp_path) is None
+    (tmp_path / "run.json").write_text('{"processes": [1, 3]}')
+    assert last_checkpoint(tmp_path) == copy
+
+
+@pytest.mark.parametrize("made", ["pytorch_model_fsdp_0", "optimizer_0", "global_step4"])
+def test_a_checkpoint_of_fsdp_or_deepspeed_is_named_as_such(
+    made: str, start: Start, interrupt: Callable[[int], None], tmp_path: Path
+):
+    """Their folders, and no optimizer.pt; checkpoint 2 is gone already."""
+    interrupt(9)
+    with pytest.raises(KeyboardInterrupt):
+        start("broken", save_total_limit=1)
+    assert json.loads((tmp_path / "broken" / "run.json").read_text())["processes"] == [1]
+    (tmp_path / "broken" / "checkpoint-4" / "optimizer.pt").unlink()
+    with pytest.raises(InputError, match="no complete checkpoint"):
+        start("broken", resume=True)
+    (tmp_path / "broken" / "checkpoint-4" / made).mkdir()
+    with pytest.raises(InputError, match=r"checkpoint-4: is laid out as FSDP or DeepSpeed"):
+        start("broken", resume=True)
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ class FitFolder:
         Raises:
             InputError: if there is none any more.
         """
-        from mmpo_core.run_folder import numbered_checkpoints
+        from mmpo_core.checkpoints import numbered_checkpoints
 
         last = self._last_checkpoint()
         if last is None:
@@ -147,7 +147,7 @@ class FitFolder:
         self._clear()
 
     def _last_checkpoint(self) -> Path | None:
-        from mmpo_core.run_folder import last_checkpoint
+        from mmpo_core.checkpoints import last_checkpoint
 
         return last_checkpoint(self.checkpoints)
 
