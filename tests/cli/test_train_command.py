@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from margintool.cli.train_summary import _numbers
+from margintool.cli.train_summary import _numbers, _time
 from mmpo_core.losses import OBJECTIVES
 from mmpo_core.pair_file import write_pairs
 from tests.core.pair_tables import METADATA, pair_table
@@ -55,6 +55,12 @@ def test_says_which_log_probs_of_the_reference_were_computed(cli: Cli, pairs: Pa
     assert "reference log-probs: 0 from cache, 2 computed" in first.err
     second = cli("train", pairs, *options, "--out", tmp_path / "second")
     assert "2 log-probs from cache, 4 computed" in second.out
+
+
+def test_summary_says_of_which_part_of_a_run_the_time_is():
+    resumed = {"resumed_from": "checkpoint-4", "seconds_since_resume": 2.04, "device": "cpu"}
+    assert _time(resumed) == "2.0 s since checkpoint-4 on cpu"
+    assert _time({"resumed_from": None, "seconds": 7.0, "device": "cpu"}) == "7.0 s on cpu"
 
 
 def test_summary_says_what_is_not_finite():
