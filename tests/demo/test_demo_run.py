@@ -26,7 +26,12 @@ QUICK = ("--quick", "--seeds", "2")
 
 
 def start_demo(folder):
-    code = "from margintool.cli import main; main()"
+    code = (
+        "import signal\n"
+        # a job in the background ignores it
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from margintool.cli import main; main()"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, "demo", "--out", str(folder), *QUICK],
         cwd=ROOT,
