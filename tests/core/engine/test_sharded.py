@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 
 SCRIPT = """
 import contextlib
+import os
 import sys
 
 import torch
@@ -63,7 +64,8 @@ for how in ("ddp", "fsdp", "fsdp, resharded"):
     for ours, theirs in zip(policy.parameters(), expected.parameters(), strict=True):
         gradient = ours.grad if how == "ddp" else ours.grad.full_tensor()
         assert float((gradient - theirs.grad).norm() / theirs.grad.norm()) < 1e-6, how
-    print(how, "equal")
+    # in one piece, which the other process's words cannot break up
+    os.write(1, f"{how} equal{os.linesep}".encode())
 dist.destroy_process_group()
 """
 
