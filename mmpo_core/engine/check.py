@@ -2,8 +2,9 @@
 
 Packed rows are wrong for layers that carry a state along the row, for positions that are counted
 from the mask, for tokens that an adapter puts in front: too many kinds to list, so it is tried. The
-pairs tried are the longest, the shortest and one between, since a limit on lengths shows with the
-longest alone; two of them at least lie in one row. Read by mmpo_core.train_setup.
+pairs tried are the longest, the one with the longest conversation, and the shortest, since a limit
+on lengths shows with the longest alone; two of them at least lie in one row. In padded rows each is
+tried alone, so that nothing is computed of padding. Read by mmpo_core.train_setup.
 """
 
 import logging
@@ -104,7 +105,7 @@ def why_padded(
     width = rounded_up(max(widths) + min(widths), batching.limits.multiple_of)
     wide = replace(batching.limits, tokens=width, pairs=None, long_rows=True)
     packed = replace(batching, limits=wide, shared=True).collate(examples)
-    plain = batching.padded().collate(examples)
+    plain = [batching.padded().collate([example]) for example in examples]
     was_training = model.training
     model.eval()
     try:
@@ -112,7 +113,8 @@ def why_padded(
             values = _packed_values(model, function, packed)
             if isinstance(values, str):
                 return values
-            return _difference(values, _values(model, function, plain), _coarsest(model))
+            expected = torch.cat([_values(model, function, batch) for batch in plain])
+            return _difference(_by_pair(values, packed["scored"]), expected, _coarsest(model))
     finally:
         model.train(was_training)
 
@@ -139,6 +141,14 @@ def _values(model: Any, function: Function, batch: dict[str, torch.Tensor]) -> t
     return values
 
 
+def _by_pair(values: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
+    """Return values, of tokens or of whole sides, in the order of pairs; they come by side."""
+    tokens = scored.sum(dim=1).tolist()
+    sides = torch.split(values, tokens if len(values) == sum(tokens) else 1)
+    pairs = len(tokens) // 2
+    return torch.cat([side for i in range(pairs) for side in (sides[i], sides[pairs + i])])
+
+
 def _coarsest(model: Any) -> torch.dtype:
     """Return the dtype that a model's values are rounded to most; quantised weights count as half.
 
@@ -163,12 +173,13 @@ def _difference(values: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype
 
 
 def _sample(splits: Mapping[str, EncodedPairs]) -> list[dict[str, Any]]:
-    """Return up to four pairs, longest first: longest in all, longest answer, median, shortest."""
+    """Return up to three pairs, longest first: longest in all, longest conversation, shortest."""
     lengths = [dataset_lengths(pairs) for pairs in splits.values()]
     whole = np.concatenate([part.shared for part in lengths])
     longer = np.concatenate([part.longer for part in lengths])
     order = np.argsort(-whole, kind="stable")
-    places = {int(i) for i in (order[0], longer.argmax(), order[len(order) // 2], order[-1])}
+    longest = order[0] if longer[order[0]] == longer.max() else longer.argmax()
+    places = {int(i) for i in (order[0], longest, order[-1])}
     ends = np.cumsum([len(pairs) for pairs in splits.values()])
     examples = []
     for place in sorted(places, key=lambda i: -whole[i]):

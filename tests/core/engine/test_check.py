@@ -72,8 +72,13 @@ def test_auto_says_why_it_pads_and_shared_is_an_error(caplog: pytest.LogCaptureF
         choose_batching(model, SPLITS, BATCHING, "shared")
 
 
-def test_a_limit_that_shows_with_the_longest_pair_alone_is_found():
-    """The layers see 9 positions back, whatever the mask says: the median pair has fewer."""
+def longest_with_short_answers() -> dict[str, list[int]]:
+    return {"prompt_ids": [1], "chosen_ids": [4] * 8, "rejected_ids": [5] * 8}
+
+
+@pytest.mark.parametrize("others", [[], [longest_with_short_answers()]])
+def test_a_limit_that_shows_with_the_longest_conversation_alone_is_found(others: list[Any]):
+    """Positions end at 9, whatever is given: only 3 + 9 tokens go further, not 1 + 8 and 1 + 8."""
 
     class Short(MistralForCausalLM):
         def forward(self, input_ids, attention_mask, position_ids=None, **kwargs):
@@ -92,8 +97,8 @@ def test_a_limit_that_shows_with_the_longest_pair_alone_is_found():
     }
     assert choose_batching(model, short, BATCHING, "auto").why_padded is None
     long = {"prompt_ids": [1, 7, 9], "chosen_ids": [5] * 9, "rejected_ids": [6, 8]}
-    reason = choose_batching(model, short | {"eval": encoded([long])}, BATCHING, "auto").why_padded
-    assert "differ by" in str(reason)
+    splits = short | {"eval": encoded([long, *others])}
+    assert "differ by" in str(choose_batching(model, splits, BATCHING, "auto").why_padded)
 
 
 def test_a_head_that_cannot_be_reached_is_said(caplog: pytest.LogCaptureFixture):
