@@ -13,7 +13,7 @@ the raw data has them), or pass them through `both_ways`, which counts every pai
 so does not depend on the orientation at all.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,12 @@ def accuracy(predicted: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     round changes nothing.
     """
     p, t = _checked(predicted, truth)
-    return float(np.mean(0.5 + 0.5 * np.sign(p - 0.5) * np.sign(t - 0.5)))
+    return float(np.mean(hits(p, t)))
+
+
+def hits(predicted: Floats, truth: Floats) -> Floats:
+    """Return what each pair adds to accuracy, (N,): 1 where the sides agree, 0.5 where none is."""
+    return np.asarray(0.5 + 0.5 * np.sign(predicted - 0.5) * np.sign(truth - 0.5))
 
 
 def brier(predicted: npt.ArrayLike, truth: npt.ArrayLike) -> float:
@@ -104,7 +109,7 @@ def reliability(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = B
     if bins < 1:
         raise InputError(f"bins must be at least 1, got {bins}")
     edges = np.linspace(0.0, 1.0, bins + 1)
-    index = np.searchsorted(edges[1:-1], p, side="left")
+    index = bin_of(p, edges)
     count = np.bincount(index, minlength=bins)
     filled = np.maximum(count, 1)
 
@@ -113,6 +118,11 @@ def reliability(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = B
         return np.where(count > 0, total / filled, np.nan)
 
     return Reliability(edges[:-1], edges[1:], count.astype(np.int64), mean(p), mean(t))
+
+
+def bin_of(predicted: Floats, edges: Floats) -> Rows:
+    """Return (N,) numbers of bins from 0. edges: (bins + 1,) ascending; the upper belongs in."""
+    return np.searchsorted(edges[1:-1], predicted, side="left")
 
 
 def ece(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = BINS) -> float:
@@ -128,9 +138,9 @@ def ece(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = BINS) -> 
     return float(np.sum(table.count[used] * gap) / np.sum(table.count))
 
 
-def pair_ece(predicted: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+def pair_ece(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = BINS) -> float:
     """Return the ECE of pairs counted both ways: the same in every orientation of the pairs."""
-    return ece(*both_ways(predicted, truth))
+    return ece(*both_ways(predicted, truth), bins=bins)
 
 
 def bootstrap_interval(
@@ -159,6 +169,13 @@ def bootstrap_interval(
     if not 0.0 < level < 1.0 or resamples < 1:
         raise InputError(f"need 0 < level < 1 and resamples >= 1, got {level} and {resamples}")
     values = [statistic(rows) for rows in resampled_rows(groups, resamples=resamples, seed=seed)]
+    return percentile_interval(values, level)
+
+
+def percentile_interval(
+    values: Sequence[float] | Floats, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the middle share `level` of the values of resamples."""
     low, high = np.quantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return float(low), float(high)
 
@@ -183,13 +200,29 @@ def resampled_rows(
     _, number, size = np.unique(labels, return_inverse=True, return_counts=True)
     by_group = np.argsort(number, kind="stable")
     start = np.cumsum(size) - size
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        drawn = rng.integers(len(size), size=len(size) if draws is None else draws)
+    for drawn in drawn_groups(len(size), resamples=resamples, seed=seed, draws=draws):
         counts = size[drawn]
         # The i-th row of a drawn group stands i places after the group's first in `by_group`.
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         yield by_group[np.repeat(start[drawn], counts) + within]
+
+
+def drawn_groups(
+    groups: int, *, resamples: int, seed: int, draws: int | None = None
+) -> Iterator[Rows]:
+    """Yield the numbers of the groups that each resample draws, with repeats.
+
+    What reads them sees the same resamples for the same seed, whatever it computes.
+
+    Args:
+        groups: how many there are.
+        resamples: how many times groups are drawn.
+        seed: of the draws.
+        draws: how many groups are drawn each time; as many as there are if not given.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield rng.integers(groups, size=groups if draws is None else draws)
 
 
 def _times_log(weight: Floats, value: Floats) -> Floats:

@@ -46,6 +46,11 @@ def probability_of(h: npt.ArrayLike) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(h, dtype=np.float64))))
 
 
+def cross_entropy(h: Floats, target: Floats) -> Floats:
+    """Return each pair's -t ln sigma(h) - (1 - t) ln sigma(-h) in nats, finite for finite h."""
+    return np.asarray(target * np.logaddexp(0.0, -h) + (1.0 - target) * np.logaddexp(0.0, h))
+
+
 def evaluation_metrics(h: npt.ArrayLike, target: npt.ArrayLike) -> dict[str, float]:
     """Return accuracy, nll, brier and ece of sigma(h) against the targets.
 
@@ -67,10 +72,9 @@ def evaluation_metrics(h: npt.ArrayLike, target: npt.ArrayLike) -> dict[str, flo
     if lost:
         raise InputError(f"the reward margins of {lost} of {len(gaps)} pairs are not finite")
     predicted = probability_of(gaps)
-    against = wanted * np.logaddexp(0.0, -gaps) + (1.0 - wanted) * np.logaddexp(0.0, gaps)
     return {
         "accuracy": accuracy(predicted, wanted),
-        "nll": float(np.mean(against)),
+        "nll": float(np.mean(cross_entropy(gaps, wanted))),
         "brier": brier(predicted, wanted),
         "ece": pair_ece(predicted, wanted),
     }
