@@ -37,8 +37,9 @@ _MADE_HERE = (
 )
 # May differ between a run and its continuation: they do not change what is learnt.
 _MAY_DIFFER = (
-    "resume overwrite out logging_steps eval_steps save_steps save_total_limit report_to".split()
-)
+    "resume overwrite out logging_steps eval_steps save_steps save_total_limit report_to "
+    "push_to_hub hub_private"
+).split()
 
 
 def check_folder(
@@ -57,7 +58,7 @@ def check_folder(
             is nothing to resume.
     """
     folder = options.folder
-    _check_writable(folder)
+    check_writable(folder)
     _check_not_read(options)
     if options.resume:
         _check_same_run(options, content, evaluation)
@@ -82,7 +83,7 @@ def _made_here(folder: Path) -> list[Path]:
     return checkpoints + [path for pattern in _MADE_HERE for path in folder.glob(pattern)]
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Raise InputError unless the folder, or the nearest one above it, takes a new folder."""
     try:
         if folder.exists() and not folder.is_dir():
@@ -235,10 +236,13 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
         temporary.write_text("".join(lines), encoding="utf-8")
 
 
-def publish(folder: Path, save: Callable[[str], None], *, main: bool = True) -> None:
+def publish(folder: Path, save: Callable[[str], None], *, main: bool = True) -> list[str]:
     """Let `save` write model and tokenizer into a temporary folder, then move them into `folder`.
 
     Weights are moved last: a folder with config.json alone does not pass for a model.
+
+    Returns:
+        the names of what was moved; nothing in other processes.
 
     Args:
         folder: of the run.
@@ -249,14 +253,13 @@ def publish(folder: Path, save: Callable[[str], None], *, main: bool = True) -> 
     partial = folder / ".model.partial"
     try:
         save(str(partial))
-        if main:
-            _move_all(partial, folder)
+        return _move_all(partial, folder) if main else []
     finally:
         if main:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _move_all(partial: Path, folder: Path) -> None:
+def _move_all(partial: Path, folder: Path) -> list[str]:
     # a pickle of the options; run.json has them readably
     (partial / "training_args.bin").unlink(missing_ok=True)
     files = sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors")
@@ -265,3 +268,4 @@ def _move_all(partial: Path, folder: Path) -> None:
             os.fsync(file.fileno())
     for path in files:
         path.replace(folder / path.name)
+    return [path.name for path in files]

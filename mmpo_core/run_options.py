@@ -50,11 +50,16 @@ class RunOptions(AdapterOptions):
         attn_implementation: attention kernel: sdpa, eager, or on a GPU flex_attention, which skips
             what packed rows mask; others, such as flash_attention_2, take padded rows only
         compile: compile the model with torch.compile; pays in long runs
+        liger: compute norms, rotary positions and feed-forward layers by Liger's fused kernels, for
+            architectures that they know; needs a GPU and margintool[liger]
         logging_steps: optimizer steps between log entries
         eval_steps: optimizer steps between evaluations; only at the end if not given
         save_steps: optimizer steps between checkpoints
         save_total_limit: number of checkpoints kept
         report_to: where metrics go as well, such as tensorboard or wandb
+        push_to_hub: repository on the Hugging Face hub that the finished model and its card are
+            uploaded to, OWNER/NAME; made if it is not there
+        hub_private: make that repository private if it is new
         resume: go on from the last complete checkpoint in the output folder
         trust_remote_code: run code that comes with a hub model
         revision: branch, tag or commit of a hub model
@@ -87,11 +92,14 @@ class RunOptions(AdapterOptions):
     gradient_checkpointing: bool = False
     attn_implementation: str | None = None
     compile: bool = False
+    liger: bool = False
     logging_steps: int = 5
     eval_steps: int | None = None
     save_steps: int = 200
     save_total_limit: int = 2
     report_to: str = "none"
+    push_to_hub: str | None = None
+    hub_private: bool = False
     resume: bool = False
     trust_remote_code: bool = False
     revision: str | None = None
@@ -152,6 +160,8 @@ def checked_run(options: Options) -> Options:
             f"warmup_ratio {options.warmup_ratio}: scheduler constant has no warm-up. Give "
             "scheduler constant_with_warmup, or warmup_ratio 0"
         )
+    if options.hub_private and options.push_to_hub is None:
+        raise InputError("hub_private is for push_to_hub, which is not given")
     if options.resume and options.overwrite:
         raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
     return options
@@ -178,7 +188,7 @@ _RANGES: Ranges = {
 }
 
 
-def check_ranges(options: RunOptions, ranges: Ranges) -> None:
+def check_ranges(options: Any, ranges: Ranges) -> None:
     """Raise InputError for the first value given that is out of its range."""
     for name, (good, wanted) in ranges.items():
         value = getattr(options, name)

@@ -11,11 +11,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from mmpo_core.errors import InputError, nearest
+from mmpo_core.liger import require_liger
 from mmpo_core.run_options import RunOptions
 
 _ITSELF = "the run sets this itself"
 _ROUNDS = "evaluation would round the weights, and they are saved rounded; use --bf16"
 _NO_LENGTHS = "the pairs have no column of lengths"
+# Trainer's own upload is of every checkpoint, with a card that knows nothing of pairs; and a token
+# given here would stand in run.json
+_HUB_FIELDS = (
+    "push_to_hub hub_model_id hub_strategy hub_token hub_private_repo hub_always_push hub_revision"
+).split()
 # TrainingArguments field -> why --set does not take it. What has an option of its own would differ
 # from what run.json and the preset say.
 _REFUSED = {
@@ -52,6 +58,9 @@ _REFUSED = {
     "bf16_full_eval": _ROUNDS,
     "fp16_full_eval": _ROUNDS,
     "fp16": "the reference is computed without it; use --bf16",
+    "use_liger_kernel": "use --liger",
+    "liger_kernel_config": "use --liger, which turns on the kernels that pairs can use",
+    **dict.fromkeys(_HUB_FIELDS, "use --push-to-hub OWNER/NAME"),
     "label_smoothing_factor": "it has no effect on pairs; use --loss cdpo --label-smoothing",
     "neftune_noise_alpha": "its noise depends on what shares a row, and a policy would differ from "
     "its reference before the first step",
@@ -89,6 +98,8 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
     except (ValueError, TypeError, ImportError, OSError) as error:
         raise InputError(f"transformers refuses these options: {error}") from error
     _check_settings(arguments, evaluates=evaluates)
+    if options.liger:
+        require_liger(on_cpu=runs_on_cpu(options))
     # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
     # are chosen, B..2B-1 rejected. `torchrun` or `accelerate launch` runs one process per GPU.
     if arguments.n_gpu > 1:
@@ -98,16 +109,9 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
 
 def _check_settings(arguments: Any, *, evaluates: bool) -> None:
     """Raise InputError for what Trainer would find out about after the model is loaded."""
-    from transformers.utils import is_liger_kernel_available
-
     if arguments.eval_on_start and not evaluates:
         raise InputError(
             "set eval_on_start: nothing is held out to evaluate on. Give an eval_split"
-        )
-    if arguments.use_liger_kernel and not is_liger_kernel_available():
-        raise InputError(
-            "set use_liger_kernel: the package liger-kernel is not installed, or too old. "
-            "`pip install 'margintool[liger]'`"
         )
 
 
@@ -141,8 +145,8 @@ def _learning(options: RunOptions) -> dict[str, Any]:
     }
 
 
-def runs_on_cpu(options: RunOptions) -> bool:
-    """Whether a run uses no GPU: none was asked for, or torch finds none."""
+def runs_on_cpu(options: Any) -> bool:
+    """Whether a run uses no GPU: its option `device` says so, or torch finds none."""
     import torch
 
     return options.device == "cpu" or not torch.accelerator.is_available()

@@ -7,6 +7,7 @@ from typing import Any
 
 from margintool.score_options import ScoreOptions
 from margintool.summary import NOT_ABOUT_PAIRS
+from mmpo_core.command_line import option_words
 
 
 def score_command(options: Mapping[str, Any], out: str) -> str:
@@ -30,13 +31,8 @@ def score_command(options: Mapping[str, Any], out: str) -> str:
 
 
 def _option(name: str, value: Any) -> Iterator[str]:
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, bool):
-        yield flag if value else f"--no-{flag.removeprefix('--')}"
-    elif isinstance(value, Mapping):
-        yield from (flag, ",".join(f"{key}={column}" for key, column in value.items()))
+    if isinstance(value, Mapping):
+        value = ",".join(f"{key}={column}" for key, column in value.items())
     elif name == "scale" and isinstance(value, list):
-        yield from (flag, ",".join(f"{end:g}" for end in value))
-    else:
-        for item in value if isinstance(value, list) else [value]:
-            yield from (flag, str(item))
+        value = ",".join(f"{end:g}" for end in value)
+    return option_words(name, value)

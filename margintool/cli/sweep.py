@@ -4,7 +4,7 @@ from margintool.cli.from_options import Given, command_from
 from margintool.cli.train import RECIPES
 from mmpo_core.adapter_options import AdapterOptions
 from mmpo_core.run_options import RunOptions
-from mmpo_core.sweep.options import SET_BY_SWEEP, SweepOptions
+from mmpo_core.sweep.options import NOT_IN_SWEEP, SET_BY_SWEEP, SweepOptions
 from mmpo_core.train_options import TrainOptions
 
 HELP = """Train with every combination of gamma, beta, lr and loss, and compare on held-out pairs.
@@ -47,7 +47,7 @@ sweep_command = command_from(
     help=HELP,
     positional=("pairs",),
     optional=("pairs", "model"),
-    without=SET_BY_SWEEP,
+    without=(*SET_BY_SWEEP, *NOT_IN_SWEEP),
     headings={
         SweepOptions: "What is swept, and what is kept",
         TrainOptions: "Options of every run",

@@ -17,6 +17,8 @@ Values = str | float | tuple[str | float, ...]
 
 # Options of train that a sweep sets itself.
 SET_BY_SWEEP = ("seed", "resume")
+# Options of train that a sweep has no use for: its runs would overwrite one another there.
+NOT_IN_SWEEP = ("push_to_hub", "hub_private")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,12 @@ def checked_sweep(options: SweepOptions) -> SweepOptions:
     for name in SET_BY_SWEEP:
         if getattr(options, name) != getattr(TrainOptions, name):
             raise InputError(f"{name}: a sweep sets this itself. Leave it out (see seeds)")
+    for name in NOT_IN_SWEEP:
+        if getattr(options, name) != getattr(TrainOptions, name):
+            raise InputError(
+                f"{name}: a sweep makes many models and uploads none. Train the best setting with "
+                "`margintool train`"
+            )
     if options.eval_pairs is None and options.eval_split == 0:
         raise InputError(
             "eval_split 0 holds nothing out, and a sweep compares its runs on held-out pairs. Give "

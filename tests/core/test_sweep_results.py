@@ -79,6 +79,7 @@ def test_an_option_of_one_loss_goes_to_its_runs():
         ({"seeds": "a,b"}, "seeds: expected whole numbers"),
         ({"seed": 3}, "seed: a sweep sets this itself"),
         ({"resume": True}, "resume: a sweep sets this itself"),
+        ({"push_to_hub": "me/x"}, "push_to_hub: a sweep makes many models and uploads none"),
         ({"eval_split": 0.0}, "a sweep compares its runs on held-out pairs"),
     ],
 )

@@ -68,6 +68,9 @@ BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"set": ("remove_unused_columns=true",)}, "the run sets this itself"),
     ({"set": ("learning_rate=1",)}, "set learning_rate: use --lr"),
     ({"set": ("fp16=true",)}, "set fp16: the reference is computed without it"),
+    ({"set": ("use_liger_kernel=true",)}, "set use_liger_kernel: use --liger"),
+    ({"set": ("hub_token=hf_x",)}, "set hub_token: use --push-to-hub"),
+    ({"hub_private": True}, "hub_private is for push_to_hub, which is not given"),
     ({"set": ("bf16_full_eval=true",)}, "set bf16_full_eval: .* saved rounded; use --bf16"),
     ({"set": ("fp16_full_eval=true",)}, "set fp16_full_eval: .* saved rounded; use --bf16"),
     ({"set": ("eval_strategy=epoch",)}, "set eval_strategy: use --eval-steps"),
@@ -98,7 +101,7 @@ def test_liger_without_its_package_is_said_before_anything_is_loaded(
 ):
     monkeypatch.setattr("transformers.utils.is_liger_kernel_available", lambda: False)
     with pytest.raises(InputError, match=r"pip install 'margintool\[liger\]'"):
-        train(pairs=pair_file(tmp_path), model="no/such-model", set=("use_liger_kernel=true",))
+        train(pairs=pair_file(tmp_path), model="no/such-model", liger=True)
 
 
 @pytest.mark.parametrize("ratio", [0.0, TrainOptions.warmup_ratio])
