@@ -14,7 +14,7 @@ from margintool.sft_data import Bars, conversation_source
 from mmpo_core.options import takes_options
 from mmpo_core.sft.options import SftOptions, checked_options
 from mmpo_core.sft.train import train_sft
-from mmpo_core.train import TrainResult
+from mmpo_core.training_run import TrainResult
 
 
 @takes_options(SftOptions)

@@ -1,7 +1,7 @@
 """Per-pair metrics under TRL's names, and their averages over pairs.
 
 Sums stay on the device until they are read, so that a training step does not wait for them.
-Read by trainer.py and reward.py.
+Read by mean_trainer.py, trainer.py and reward.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,11 +40,11 @@ class PairMeans:
         self._pairs = 0
 
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """Count a batch in. values: name -> (B,), the same names in every call."""
+        """Count a batch in. values: name -> (B,), the same names in every call; maybe none."""
         for name, value in values.items():
             total = value.sum()
             self._sums[name] = self._sums[name] + total if name in self._sums else total
-        self._pairs += len(next(iter(values.values())))
+        self._pairs += len(next(iter(values.values()), ()))
 
     def take(self, reduce: Callable[[Tensor], Tensor] = lambda sums: sums) -> dict[str, float]:
         """Return name -> mean since the last call, and start over.

@@ -11,8 +11,9 @@ import torch
 from mmpo_core.engine.rewards import side_rewards
 from mmpo_core.errors import lookup
 from mmpo_core.losses import REWARD_LOSSES, centring
+from mmpo_core.mean_trainer import Batch
 from mmpo_core.metrics import pair_metrics
-from mmpo_core.trainer import Batch, PairTrainer
+from mmpo_core.trainer import PairTrainer
 
 
 class RewardTrainer(PairTrainer):

@@ -2,7 +2,7 @@
 
 Which pairs make a step is drawn at random, as in any Trainer, and does not depend on how they are
 packed, on limits or on the number of processes: each process sees all pairs of a step and computes
-its share (engine/batches.py). trainer.py says what is computed of a micro-batch.
+its share (engine/batches.py). mean_trainer.py says what is computed of a micro-batch.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -48,6 +48,9 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         InputError: if gradients were to be accumulated over batches.
     """
 
+    # what makes a step of examples
+    collator = StepCollator
+
     def __init__(self, *, batching: Batching | None = None, **kwargs: Any) -> None:
         args = kwargs["args"]
         if args.gradient_accumulation_steps != 1:
@@ -60,7 +63,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self.add_callback(AsAskedNow())
         pad = self.model.config.get_text_config().pad_token_id
         self.batching = batching or Batching(pad or 0, Limits(tokens_per_batch(args.device)))
-        self.data_collator = StepCollator(
+        self.data_collator = self.collator(
             self.batching, self.accelerator.num_processes, self.accelerator.process_index
         )
 

@@ -12,6 +12,7 @@ from mmpo_core.adapters import quantization, with_adapter
 from mmpo_core.encode import encode_pairs
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.errors import InputError
+from mmpo_core.liger import with_liger
 from mmpo_core.loss_options import chosen_loss, loss_keywords
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
 from mmpo_core.reward import RewardTrainer
@@ -30,13 +31,18 @@ Splits = dict[str, EncodedPairs]
 
 def encode_tables(options: TrainOptions, tables: PairTables) -> tuple[Any, Splits]:
     """Return the tokenizer, and the encoded pairs as `train` and, where held out, `eval`."""
-    tokenizer = load_tokenizer(
-        options.model, trust_remote_code=options.trust_remote_code, revision=options.revision
-    )
+    tokenizer = start_tokenizer(options)
     pairs = {"train": _encode(options, "train", tables.train, tokenizer)}
     if tables.evaluation is not None:
         pairs["eval"] = _encode(options, "eval", tables.evaluation, tokenizer)
     return tokenizer, pairs
+
+
+def start_tokenizer(options: RunOptions) -> Any:
+    """Return the tokenizer of the model that training starts from."""
+    return load_tokenizer(
+        options.model, trust_remote_code=options.trust_remote_code, revision=options.revision
+    )
 
 
 def _encode(options: TrainOptions, name: str, table: pa.Table, tokenizer: Any) -> EncodedPairs:
@@ -96,6 +102,8 @@ def load_start(options: RunOptions, tokenizer: Any) -> Any:
         model = load_reward_model(options.model, tokenizer, seed=options.seed, **how)
     else:
         model = load_policy(options.model, **how)
+    if options.liger:
+        model = with_liger(model)
     if options.compile:
         # the decoder alone, for rows of any shape: the head works on chunks
         model.get_decoder().compile(dynamic=True)
@@ -146,16 +154,7 @@ def build_trainer(
         tokenizer: saved beside the model.
         data: pairs `train`, and `eval` if pairs are held out, as with_reference gives them.
     """
-    pairs = data.pairs
-    arguments.warmup_steps = warmup_steps(options, len(pairs["train"]))
-    common: dict[str, Any] = {
-        "model": model,
-        "args": arguments,
-        "batching": data.batching,
-        "train_dataset": pairs["train"],
-        "eval_dataset": pairs.get("eval"),
-        "processing_class": tokenizer,
-    }
+    common = trainer_keywords(options, arguments, model, tokenizer, data.pairs, data.batching)
     if options.objective == "reward":
         trainer: PairTrainer = RewardTrainer(
             loss=options.loss, center_rewards=options.center_rewards, **common
@@ -171,6 +170,35 @@ def build_trainer(
         )
     show_progress(trainer)
     return trainer
+
+
+def trainer_keywords(
+    options: RunOptions,
+    arguments: Any,
+    model: Any,
+    tokenizer: Any,
+    splits: Mapping[str, Any],
+    batching: Any,
+) -> dict[str, Any]:
+    """Return the keywords of every MeanTrainer; sets the arguments' warmup_steps.
+
+    Args:
+        options: checked options.
+        arguments: as training_arguments gives them.
+        model: as load_start gives it.
+        tokenizer: saved beside the model.
+        splits: `train`, and `eval` if anything is held out.
+        batching: how they become micro-batches.
+    """
+    arguments.warmup_steps = warmup_steps(options, len(splits["train"]))
+    return {
+        "model": model,
+        "args": arguments,
+        "batching": batching,
+        "train_dataset": splits["train"],
+        "eval_dataset": splits.get("eval"),
+        "processing_class": tokenizer,
+    }
 
 
 def check_positions(model: Any, splits: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmpo_core.train import TrainResult
+    from mmpo_core.training_run import TrainResult
 
 
 @contextmanager

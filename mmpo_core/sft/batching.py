@@ -38,7 +38,10 @@ class ConversationBatching(Batching):
         return plan_padded(lengths.longer, replace(self.limits, tokens=2 * self.limits.tokens))
 
     def collate(self, examples: Sequence[Example], like: Example | None = None) -> Batch:
-        """Return the tensors of a micro-batch: input_ids and what places them, source, token_ids.
+        """Return the tensors of a micro-batch of B conversations.
+
+        input_ids and what places them; source, token_ids and scored (2B, L) of the assistant's
+        tokens, the last B sides without any: see scoring.py.
 
         Args:
             examples: of Conversations, in the order of the plan; maybe none.
@@ -53,7 +56,10 @@ class ConversationBatching(Batching):
         wanted = torch.from_numpy(np.concatenate(masks) if masks else np.zeros(0, dtype=bool))
         places = ("input_ids", "attention_mask", "position_ids", "segments")
         kept = {name: batch[name] for name in places if name in batch}
-        return kept | {name: batch[name][wanted] for name in ("source", "token_ids")}
+        counts = np.array([*map(np.count_nonzero, masks), *[0] * len(masks)], dtype=np.int64)
+        scored = np.arange(max(counts, default=0))[None] < counts[:, None]
+        kept |= {name: batch[name][wanted] for name in ("source", "token_ids")}
+        return kept | {"scored": torch.from_numpy(scored)}
 
     def positions(self, lengths: PairLengths) -> int:
         """Return the positions that a model computes for N conversations planned together."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from mmpo_core.sft.conversations import ConversationReport, Conversations
 from mmpo_core.sft.options import SftOptions, checked_options
-from mmpo_core.train import TrainResult, finish, open_folder, says_how_to_resume
+from mmpo_core.training_run import TrainResult, loaded, run_to_end
 
 logger = logging.getLogger("mmpo_core.train")
 
@@ -45,11 +45,9 @@ def train_sft(options: SftOptions, source: ConversationSource) -> TrainResult:
     Raises:
         InputError: for options, data, models and folders that cannot be used.
     """
-    from mmpo_core.adapters import adapter_record
     from mmpo_core.run_folder import check_folder
     from mmpo_core.sft.batching import conversation_batching
     from mmpo_core.train_progress import quiet_transformers
-    from mmpo_core.train_setup import check_positions, load_start
     from mmpo_core.training_args import training_arguments
 
     started = time.monotonic()
@@ -58,34 +56,24 @@ def train_sft(options: SftOptions, source: ConversationSource) -> TrainResult:
     arguments = training_arguments(options, evaluates=options.eval_split > 0)
     with quiet_transformers():
         tokenizer, splits = encode_source(options, source)
-        model = load_start(options, tokenizer)
-        check_positions(model, splits)
-        packing = conversation_batching(options, model.to(arguments.device), tokenizer, splits)
+        model, weights = loaded(options, arguments.device, tokenizer, splits)
+        packing = conversation_batching(options, model, tokenizer, splits)
         trainer = build_trainer(options, arguments, model, tokenizer, splits, packing.batching)
         record = start_record(options, source, splits)
         record["packing"] = packing.record()
-        record["adapter"] = adapter_record(trainer.model, options)
-        record["resumed_from"] = checkpoint and checkpoint.name
-        open_folder(options, trainer, record)
-        with says_how_to_resume(options):
-            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-            if "eval" in splits:
-                trainer.evaluate_at_end()
-        trainer.check_weights()
-        return finish(options, trainer, record, time.monotonic() - started)
+        record["weights"] = {"model": weights}
+        return run_to_end(options, trainer, record, checkpoint, started=started)
 
 
 def encode_source(
     options: SftOptions, source: ConversationSource
 ) -> tuple[Any, dict[str, Conversations]]:
     """Return the tokenizer, and conversations as `train` and, where held out, `eval`."""
-    from mmpo_core.models import load_tokenizer
     from mmpo_core.sft.tokens import encode_conversations
     from mmpo_core.train_data import held_out_rows
+    from mmpo_core.train_setup import start_tokenizer
 
-    tokenizer = load_tokenizer(
-        options.model, trust_remote_code=options.trust_remote_code, revision=options.revision
-    )
+    tokenizer = start_tokenizer(options)
     encoded = encode_conversations(
         source.tables(),
         tokenizer,
@@ -116,17 +104,9 @@ def build_trainer(
     """Return the trainer of a run; as train_setup.build_trainer does for pairs."""
     from mmpo_core.sft.trainer import SftTrainer
     from mmpo_core.train_progress import show_progress
-    from mmpo_core.training_args import warmup_steps
+    from mmpo_core.train_setup import trainer_keywords
 
-    arguments.warmup_steps = warmup_steps(options, len(splits["train"]))
-    trainer = SftTrainer(
-        model=model,
-        args=arguments,
-        batching=batching,
-        train_dataset=splits["train"],
-        eval_dataset=splits.get("eval"),
-        processing_class=tokenizer,
-    )
+    trainer = SftTrainer(**trainer_keywords(options, arguments, model, tokenizer, splits, batching))
     show_progress(trainer)
     return trainer
 
