@@ -7,14 +7,13 @@ from typing import Any
 import torch
 
 from mmpo_core.engine.batches import dataset_lengths
+from mmpo_core.engine.memory import is_out_of_memory
 from mmpo_core.errors import InputError
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_plan.plan import plan_of
 from mmpo_core.train_plan.remedies import remedies
 from mmpo_core.train_plan.words import memory_rows, size
 from mmpo_core.train_setup import Splits
-
-_ON_CPU = "DefaultCPUAllocator"
 
 
 @contextmanager
@@ -31,15 +30,10 @@ def explained_out_of_memory(
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise InputError(_explanation(options, tokenizer, pairs, device)) from error
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not get memory; on a CPU it says so in words alone."""
-    return isinstance(error, torch.OutOfMemoryError) or _ON_CPU in str(error)
 
 
 def _explanation(options: TrainOptions, tokenizer: Any, pairs: Splits, device: torch.device) -> str:
