@@ -15,19 +15,10 @@ from margintool.compare.facts import Comparison, FileFacts, TwoFiles
 from margintool.compare.joining import Joined
 from margintool.compare.measures import winners
 from margintool.compare.reading import Floats
-from margintool.report.drawing import (
-    BLUE,
-    GREY,
-    MOST_POINTS,
-    ORANGE,
-    axis_end,
-    check_png,
-    plain,
-    points,
-    save_png,
-)
+from margintool.report.drawing import check_png
 from margintool.report.words import count, counted, share
 from mmpo_core.calibration import BINS, both_ways, reliability
+from mmpo_core.drawing import BLUE, GREY, MOST_POINTS, ORANGE, axis_end, plain, points, save_png
 
 GROUPS = 10
 LONGEST_LABEL = 70

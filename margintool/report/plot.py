@@ -8,20 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from margintool.report.drawing import (
-    BLUE,
-    GREY,
-    MOST_POINTS,
-    ORANGE,
-    axis_end,
-    check_png,
-    plain,
-    points,
-    save_png,
-)
+from margintool.report.drawing import check_png
 from margintool.report.facts import PairReport
 from margintool.report.scan import Floats, Scan
 from mmpo_core.bradley_terry import probability
+from mmpo_core.drawing import BLUE, GREY, MOST_POINTS, ORANGE, axis_end, plain, points, save_png
 from mmpo_core.errors import InputError
 
 CURVE_POINTS = 60

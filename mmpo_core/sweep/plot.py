@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmpo_core.drawing import line_style
 from mmpo_core.pair_file import whole_file
 from mmpo_core.sweep.grid import FILE, Setting, shown
 from mmpo_core.sweep.results import Row, varied
@@ -20,9 +21,6 @@ _PANELS = (
     ("nll", "NLL in nats (less is better)"),
     ("reward_margin", "reward margin h (chosen - rejected)"),
 )
-# Told apart also by those who do not see red and green (Okabe and Ito), strongest first.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-_DASHES = ("-", "--", ":", "-.")
 _FAINT = 0.18
 # Where the largest NLL is so many times the least, an axis of logarithms shows both.
 _MUCH = 3.0
@@ -49,11 +47,7 @@ def plot_sweep(result: "SweepResult", path: Path) -> None:
     grid = figure.subplots(2, 2, sharex=True)
     for axes, (name, label) in zip(grid.flat, _PANELS, strict=True):
         for number, rows in enumerate(lines.values()):
-            style = {
-                "color": _COLORS[number % len(_COLORS)],
-                "linestyle": _DASHES[number // len(_COLORS) % len(_DASHES)],
-            }
-            _draw(axes, rows, name, list(gammas), style)
+            _draw(axes, rows, name, list(gammas), line_style(number))
         axes.set_title(label + _log_scale(axes, name, result.rows), fontsize=11, loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from margintool.report.drawing import axis_end
 from margintool.report.inspecting import inspect_pairs
 from mmpo_core.bradley_terry import probability
+from mmpo_core.drawing import axis_end
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.schema import PAIR_SCHEMA
