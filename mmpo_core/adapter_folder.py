@@ -64,7 +64,7 @@ def read_adapter(path: Path) -> AdapterFolder:
             f"{path}: no {CONFIG_FILE} there. An adapter folder is what `margintool train "
             "--lora-rank 16 --out` writes"
         )
-    config = _read_json(path / CONFIG_FILE)
+    config = read_json(path / CONFIG_FILE)
     kind = config.get("peft_type")
     if kind != _LORA:
         raise InputError(
@@ -75,8 +75,7 @@ def read_adapter(path: Path) -> AdapterFolder:
     base, reward = config.get("base_model_name_or_path"), config.get("task_type") == _REWARD_TASK
     if not base:
         raise InputError(f"{path / CONFIG_FILE}: does not say base_model_name_or_path")
-    run_file = (path.parent if path.name.startswith("checkpoint-") else path) / "run.json"
-    record = _read_json(run_file) if run_file.is_file() else None
+    record = read_json(run_file(path)) if run_file(path).is_file() else None
     arguments = (record or {}).get("arguments") or {}
     if reward and _is_tiny(base) and "seed" not in arguments:
         raise InputError(
@@ -100,7 +99,17 @@ def _is_tiny(base: str) -> bool:
     return base == TINY
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def run_file(folder: Path) -> Path:
+    """Return where a model folder's run.json is: a checkpoint's is the run's."""
+    return (folder.parent if folder.name.startswith("checkpoint-") else folder) / "run.json"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        InputError: if it cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

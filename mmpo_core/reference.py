@@ -5,21 +5,21 @@ fine-tune is the model as it starts, so its own weights serve and no second copy
 Read by train_reference.py; trainer.py reads the columns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmpo_core.encoded_pairs import Digests, EncodedPairs, Ints
+from mmpo_core.encoded_pairs import Digests, EncodedPairs, Floats, Ints
 from mmpo_core.engine.batches import Batching, dataset_lengths
 from mmpo_core.errors import InputError
 from mmpo_core.logprobs import completion_logps
 from mmpo_core.processes import from_main
 from mmpo_core.reference_cache import ABSENT, ReferenceCache
 from mmpo_core.reference_model import as_reference
-from mmpo_core.reference_pass import Forward, ReferencePass
+from mmpo_core.reference_pass import REFERENCE, Forward, ReferencePass, Words
 
 Batch = Mapping[str, torch.Tensor]
 
@@ -46,12 +46,9 @@ class ReferenceReport:
             self.forward_tokens + other.forward_tokens,
         )
 
-    def line(self) -> str:
+    def line(self, of: Words = REFERENCE) -> str:
         """Return the counts as one line for the terminal."""
-        return (
-            f"reference log-probs: {self.pairs - self.computed:,} from cache, "
-            f"{self.computed:,} computed"
-        )
+        return f"{of.title}: {self.pairs - self.computed:,} from cache, {self.computed:,} computed"
 
     def to_dict(self) -> dict[str, int]:
         """Return the counts for run.json."""
@@ -87,6 +84,36 @@ def add_reference_logps(
     Returns:
         the pairs, and what was computed.
     """
+    (chosen, rejected), report = values_of_sides(
+        pairs,
+        model,
+        batching,
+        lambda batch: reference_logps(model, batch, bf16=bf16),
+        cache=cache,
+    )
+    columns = {"reference_chosen_logps": chosen, "reference_rejected_logps": rejected}
+    return pairs.with_columns(**columns), report
+
+
+def values_of_sides(
+    pairs: EncodedPairs,
+    model: Any,
+    batching: Batching,
+    values: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]],
+    *,
+    cache: ReferenceCache | None = None,
+    of: Words = REFERENCE,
+) -> tuple[Floats, ReferenceReport]:
+    """Return the (2, N) values that a model gives to the answers of pairs, chosen before rejected.
+
+    Args:
+        pairs: N encoded pairs.
+        model: on the device that it is to run on.
+        batching: how pairs become batches; it must suit this model.
+        values: gives a batch's (2B,) values, float32 in the end, and (2B,) token counts.
+        cache: of this model and these values; in the first process's hands alone.
+        of: what the values are, in words.
+    """
     cache = ReferenceCache() if cache is None else cache
     digests = pairs.digests()
     missing = from_main(lambda: _missing(cache, digests))
@@ -94,18 +121,16 @@ def add_reference_logps(
 
     def forward(examples: list[Any]) -> Forward:
         batch = {name: value.to(model.device) for name, value in batching.collate(examples).items()}
-        logps, tokens = reference_logps(model, batch, bf16=bf16)
+        found, tokens = values(batch)
         return Forward(
-            logps.view(2, -1).float().cpu().numpy(),
+            found.view(2, -1).float().cpu().numpy(),
             tokens.view(2, -1).int().cpu().numpy(),
             batch["input_ids"].numel(),
         )
 
-    forward_tokens = ReferencePass(cache, pairs, digests, forward).run(batches)
-    chosen, rejected = from_main(lambda: cache.logps(cache.find(digests))).astype(np.float64)
-    columns = {"reference_chosen_logps": chosen, "reference_rejected_logps": rejected}
-    report = ReferenceReport(len(pairs), len(missing), forward_tokens)
-    return pairs.with_columns(**columns), report
+    forward_tokens = ReferencePass(cache, pairs, digests, forward, of).run(batches)
+    both = from_main(lambda: cache.logps(cache.find(digests))).astype(np.float64)
+    return both, ReferenceReport(len(pairs), len(missing), forward_tokens)
 
 
 def reference_logps(

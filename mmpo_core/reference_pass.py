@@ -26,11 +26,29 @@ _FIRST_PART_TOKENS = 1 << 14
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a pass computes, in words.
+
+    Attributes:
+        title: of its bar and its line.
+        model: that computes it.
+        value: of an answer.
+    """
+
+    title: str
+    model: str
+    value: str = "log-prob"
+
+
+REFERENCE = Words("reference log-probs", "reference model")
+
+
+@dataclass(frozen=True)
 class Forward:
     """What the model says of a batch of B pairs.
 
     Attributes:
-        logps: (2, B) float32, chosen before rejected.
+        logps: (2, B) float32, chosen before rejected; rewards of a reward model.
         tokens: (2, B) int32 completion tokens.
         positions: that the model computed, padding included.
     """
@@ -57,6 +75,7 @@ class ReferencePass:
         pairs: N pairs.
         digests: (N, 16), theirs.
         forward: takes the examples of a batch.
+        of: what is computed.
     """
 
     def __init__(
@@ -65,12 +84,14 @@ class ReferencePass:
         pairs: EncodedPairs,
         digests: Digests,
         forward: Callable[[list[Any]], Forward],
+        of: Words = REFERENCE,
     ) -> None:
         self.cache = cache
         self.pairs = pairs
         self.digests = digests
         self.lengths = pairs.lengths
         self.forward = forward
+        self.of = of
         self.number, self.processes = process()
 
     def run(self, batches: Sequence[Ints]) -> int:
@@ -127,7 +148,7 @@ class ReferencePass:
         wrong = rows[~np.isfinite(result.logps).all(axis=0)]
         if len(wrong):
             raise InputError(
-                f"the reference model gives no finite log-prob to the answers of pair "
+                f"the {self.of.model} gives no finite {self.of.value} to the answers of pair "
                 f"{self.pairs.pair_id[int(wrong[0])]} (row {self.pairs.row[wrong[0]]}). Compute in "
                 "float32, or look whether its weights are whole"
             )
@@ -135,7 +156,7 @@ class ReferencePass:
     def _bar(self, batches: Sequence[Ints]) -> Any:
         quiet = not batches or self.number > 0 or not sys.stderr.isatty()
         total = sum(map(len, batches))
-        return tqdm(total=total, desc="reference log-probs", disable=quiet, leave=False)
+        return tqdm(total=total, desc=self.of.title, disable=quiet, leave=False)
 
 
 def _next_size(tokens: int, seconds: float) -> int:

@@ -60,9 +60,9 @@ def load_tables(options: TrainOptions) -> PairTables:
     else:
         train, evaluation = table, None
     shared = 0
-    train = _with_targets(train, options.gamma, options.margin_column)
+    train = with_targets(train, options.gamma, options.margin_column)
     if evaluation is not None:
-        evaluation = _with_targets(evaluation, eval_gamma(options), options.margin_column)
+        evaluation = with_targets(evaluation, eval_gamma(options), options.margin_column)
         known = pc.is_in(pc.unique(evaluation["prompt"]), value_set=pc.unique(train["prompt"]))
         shared = int(pc.sum(known).as_py() or 0)
     tables = PairTables(train, evaluation, read_metadata(options.pairs), shared)
@@ -103,7 +103,8 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
-def _with_targets(table: pa.Table, gamma: float | None, margin_column: str) -> pa.Table:
+def with_targets(table: pa.Table, gamma: float | None, margin_column: str) -> pa.Table:
+    """Return pairs with p_chosen = sigma(gamma * margin); as they are if gamma is None."""
     if gamma is None:
         return table
     target = pa.array(probability(table[margin_column].to_numpy(), gamma))
@@ -158,16 +159,28 @@ def held_out_rows(
     Raises:
         InputError: if no prompt would be left to train on.
     """
-    codes = prompts.combine_chunks().dictionary_encode().indices.to_numpy()
-    count = int(codes.max()) + 1
+    count = pc.count_distinct(prompts).as_py()
     held = max(1, round(share * count))
     if held >= count:
         raise InputError(
             f"eval_split {share} of {count} {what}{'s' if count > 1 else ''} leaves none to train "
             "on. Give more data, a smaller share, or eval_split 0"
         )
-    chosen: npt.NDArray[np.bool_] = np.zeros(count, dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(count)[:held]] = True
+    return rows_of_some(prompts, held, seed)
+
+
+def rows_of_some(texts: pa.ChunkedArray, count: int, seed: int) -> pa.Array:
+    """Return a (N,) mask of the rows with one of `count` texts, drawn by the seed.
+
+    Args:
+        texts: (N,).
+        count: of different texts; more than there are takes all.
+        seed: of the choice.
+    """
+    codes = texts.combine_chunks().dictionary_encode().indices.to_numpy()
+    different = int(codes.max()) + 1
+    chosen: npt.NDArray[np.bool_] = np.zeros(different, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(different)[:count]] = True
     return pa.array(chosen[codes])
 
 

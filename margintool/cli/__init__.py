@@ -13,6 +13,7 @@ import typer
 from margintool.cli.card import card_command
 from margintool.cli.compare import compare_command
 from margintool.cli.demo import demo_command
+from margintool.cli.evaluate import evaluate_command
 from margintool.cli.grouped_help import grouped
 from margintool.cli.inspect import inspect_command
 from margintool.cli.judge import JUDGE_COMMANDS
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "sft": (sft_command, "A model that answers, from conversations"),
     "train": (train_command, "A policy or a reward model from a pair file"),
     "sweep": (sweep_command, "Training runs over a grid, compared on held-out pairs"),
+    "evaluate": (evaluate_command, "How good and how well calibrated models are on pairs"),
     "merge": (merge_command, "A model folder from an adapter and its base"),
     "demo": (demo_command, "The whole job offline, on simulated votes"),
     "card": (card_command, "A dataset card for a pair file"),

@@ -1,0 +1,146 @@
+"""What `evaluate` can be asked for: every option, its meaning and its default, said once.
+
+The command line (margintool/cli/evaluate.py) is made from these classes. PredictOptions is what it
+takes to run a model over pairs, whatever is measured on them: suites build on it. No torch here.
+Read next: running.py.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from mmpo_core.bradley_terry import check_gamma
+from mmpo_core.errors import InputError
+from mmpo_core.run_options import Ranges, check_ranges
+from mmpo_core.typed_values import typed
+
+Options = TypeVar("Options", bound="PredictOptions")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """Options of running a model over pairs.
+
+    What a run's run.json records is taken from there if not given; `train`'s own defaults stand in
+    for a model without one.
+
+    Args:
+        reference: reference model of policies; the one that the run had if not given
+        reference_free: leave the reference model out of a policy's h, as SimPO does
+        loss: policy loss whose h is measured (see `margintool losses`); the run's if not given,
+            for a model without a run mmpo, or simpo-mm with reference_free
+        beta: how much of h one nat of log-prob is; the run's, or the loss's own default if not
+            given
+        max_length: most tokens of a conversation; as in the runs if not given, else 1024
+        max_prompt_length: most tokens of a prompt; as in the runs if not given, else no limit
+        overlong: what to do with a pair over the limit; as in the runs if not given, else truncate
+        packing: shared computes a pair's prompt once for both answers; padded computes each
+            conversation in a row of its own; auto shares if the model gives the same values both
+            ways
+        tokens_per_batch: most tokens in a forward pass, padding included; 1024 on a CPU and 8192 on
+            an accelerator if not given
+        micro_batch_size: most pairs in a forward pass; only tokens_per_batch bounds it if not given
+        bf16: compute in bfloat16 (autocast); on a GPU if not given
+        dtype: type the weights are loaded in; bfloat16 halves the memory
+        attn_implementation: attention kernel, such as sdpa, eager or flex_attention
+        device: auto takes a GPU where there is one
+        reference_cache: folder where log-probs and rewards are kept, by what the model computes;
+            none keeps nothing; margintool/reference in the user's cache folder if not given
+        trust_remote_code: run code that comes with a hub model
+    """
+
+    reference: str | None = None
+    reference_free: bool = False
+    loss: str | None = None
+    beta: float | None = None
+    max_length: int | None = None
+    max_prompt_length: int | None = None
+    overlong: Literal["truncate", "drop", "error"] | None = None
+    packing: Literal["auto", "shared", "padded"] = "auto"
+    tokens_per_batch: int | None = None
+    micro_batch_size: int | None = None
+    bf16: bool | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    attn_implementation: str | None = None
+    device: Literal["auto", "cpu"] = "auto"
+    reference_cache: str | None = None
+    trust_remote_code: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(PredictOptions):
+    """Options of `evaluate`, beside those of running a model.
+
+    Args:
+        models: models to evaluate, each a run's folder, a model's or an adapter's folder, a hub id,
+            or a name from `margintool models`; several are compared on the same pairs
+        data: pair file to evaluate on, as `margintool score` writes it
+        out: folder for evaluation.json, predictions and pictures
+        held_out: data is the file that the models were trained on: take just the pairs that their
+            runs held out
+        limit: evaluate on the pairs of so many prompts, drawn by the seed
+        gamma: targets are sigma(gamma * margin); inf for hard labels, or `file` for the file's own
+            p_chosen; as on the held-out pairs of the runs if not given
+        margin_column: the margin that gamma multiplies; as in the runs if not given, else margin
+        bootstrap: resamples of prompts behind the 95% intervals; 0 for none
+        bins: bins of the calibration errors and the reliability diagram
+        seed: seed of the resamples, and of limit
+    """
+
+    models: tuple[str, ...]
+    data: Path
+    out: Path = Path("evaluation")
+    held_out: bool = False
+    limit: int | None = None
+    gamma: float | Literal["file"] | None = None
+    margin_column: Literal["margin", "margin_raw"] | None = None
+    bootstrap: int = 1000
+    bins: int = 10
+    seed: int = 42
+
+
+def checked_options(options: Options) -> Options:
+    """Return the options with every value in its field's type.
+
+    Raises:
+        InputError: for a wrong type, a value out of range, a combination that makes no sense.
+    """
+    hints = get_type_hints(type(options))
+    names = [field.name for field in dataclasses.fields(options)]
+    values: dict[str, Any] = {
+        name: typed(getattr(options, name), hints[name], name) for name in names
+    }
+    options = dataclasses.replace(options, **values)
+    check_ranges(options, {name: one for name, one in _RANGES.items() if name in values})
+    if options.reference is not None and options.reference_free:
+        raise InputError("reference and reference_free contradict each other: give one of them")
+    if isinstance(options, EvaluateOptions):
+        _check_evaluation(options)
+    return options
+
+
+def _check_evaluation(options: EvaluateOptions) -> None:
+    if not options.models:
+        raise InputError("models: name at least one model")
+    twice = {name for name in options.models if options.models.count(name) > 1}
+    if twice:
+        raise InputError(f"model {min(twice)} is given twice")
+    if isinstance(options.gamma, float):
+        check_gamma(options.gamma)
+    elif options.margin_column == "margin_raw":
+        raise InputError(
+            "margin_column margin_raw needs a gamma: the file's own targets come from margin"
+        )
+
+
+_RANGES: Ranges = {
+    "beta": (lambda v: 0 < v < math.inf, "a number > 0"),
+    "seed": (lambda v: 0 <= v < 2**32, "a whole number >= 0 and < 2^32"),
+    "bootstrap": (lambda v: v >= 0, "a whole number >= 0"),
+    "max_length": (lambda v: v >= 2, "a whole number >= 2"),
+    **{
+        name: (lambda v: v >= 1, "a whole number >= 1")
+        for name in "max_prompt_length tokens_per_batch micro_batch_size limit bins".split()
+    },
+}
