@@ -7,7 +7,7 @@ and the first of each is named.
 
 import logging
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from margintool.layouts.rows import Problems, as_array, as_mask
 from margintool.layouts.texts import mark_malformed, read_answer, read_prompt
 from margintool.progress import Progress
 from margintool.storage import RawBatch, RawInput, open_input
+from margintool.storage.option_names import own_option_names
 from mmpo_core.errors import InputError
 from mmpo_core.sft.conversations import ConversationReport, refuse
 from mmpo_core.sft.options import SftOptions
@@ -61,7 +62,7 @@ def conversation_source(options: SftOptions, bars: Bars) -> ConversationSource:
         InputError: if there is no such input, or no known form of rows in it.
     """
     mapping = parse_map(options.map, _KNOWN)
-    with _own_option_names():
+    with own_option_names(_OPTION_NAMES):
         raw = open_input(
             options.data,
             split=options.data_split,
@@ -73,7 +74,7 @@ def conversation_source(options: SftOptions, bars: Bars) -> ConversationSource:
     report = ConversationReport()
 
     def tables() -> Iterator[pa.Table]:
-        with bars() as progress, _own_option_names():
+        with bars() as progress, own_option_names(_OPTION_NAMES):
             progress.start("reading conversations", raw.total_bytes)
             batches = raw.batches(limit=options.limit, on_bytes=progress.advance)
             yield from _conversations(batches, mapping, form, report)
@@ -81,20 +82,8 @@ def conversation_source(options: SftOptions, bars: Bars) -> ConversationSource:
     return ConversationSource(raw.description, lambda: _fingerprint(raw), tables, report)
 
 
-@contextmanager
-def _own_option_names() -> Iterator[None]:
-    """Let messages of storage name the options of this command."""
-    try:
-        yield
-    except InputError as error:
-        message = str(error)
-        for theirs, ours in _OPTION_NAMES.items():
-            message = message.replace(theirs, ours)
-        raise InputError(message) from error
-
-
 def _fingerprint(raw: RawInput) -> str:
-    with _own_option_names():
+    with own_option_names(_OPTION_NAMES):
         return raw.fingerprint()
 
 
