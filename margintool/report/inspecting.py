@@ -41,13 +41,20 @@ def inspect_pairs(
         InputError: if the file is missing, unreadable, damaged or not Parquet, or the plot
             cannot be written.
     """
-    found = scan(path, lambda rows: _draw(rows, sample, seed), progress)
-    report = _report(str(path), found)
+    report, found = report_and_scan(path, sample=sample, seed=seed, progress=progress)
     if plot is not None:
         from margintool.report.plot import plot_report
 
         plot_report(report, found, Path(plot))
     return report
+
+
+def report_and_scan(
+    path: PathLike, *, sample: int = 0, seed: int = 42, progress: Progress = no_progress
+) -> tuple[PairReport, Scan]:
+    """Return what inspect_pairs does, and the numbers of every row, for those who draw them."""
+    found = scan(path, lambda rows: _draw(rows, sample, seed), progress)
+    return _report(str(path), found), found
 
 
 def _draw(rows: int, wanted: int, seed: int) -> Ints:

@@ -26,20 +26,25 @@ def plot_report(report: PairReport, found: Scan, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    margin = found.numbers.get("margin")
-    if margin is None or not np.isfinite(margin).any():
+    if not can_plot(found):
         raise InputError(f"{report.path}: nothing to plot, the file has no finite margin")
     check_png(path)
     figure = Figure(figsize=(15, 4.8), dpi=130, layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    _margins(left, report, margin)
-    _targets(middle, report, margin, found.numbers.get("p_chosen"))
-    _length(right, report, found)
+    for axes, draw in zip(figure.subplots(1, 3), (margins, targets, length), strict=True):
+        draw(axes, report, found)
     figure.suptitle(f"{Path(report.path).name}: {report.pairs:,} pairs", fontsize=13)
     save_png(figure, path)
 
 
-def _margins(axes: Any, report: PairReport, margin: Floats) -> None:
+def can_plot(found: Scan) -> bool:
+    """Whether there is anything to draw: a finite margin."""
+    margin = found.numbers.get("margin")
+    return margin is not None and bool(np.isfinite(margin).any())
+
+
+def margins(axes: Any, report: PairReport, found: Scan) -> None:
+    """Draw the histogram of margins, ties apart."""
+    margin = found.numbers["margin"]
     shown = margin[np.isfinite(margin)]
     edge = axis_end(shown)
     bins = np.linspace(min(0.0, float(shown.min())), edge, 41)
@@ -62,7 +67,9 @@ def _margin_label(report: PairReport) -> str:
     return f"margin (normalised: {name})" if name else "margin"
 
 
-def _targets(axes: Any, report: PairReport, margin: Floats, target: Floats | None) -> None:
+def targets(axes: Any, report: PairReport, found: Scan) -> None:
+    """Draw targets against margins, on the curve of the file's gamma."""
+    margin, target = found.numbers["margin"], found.numbers.get("p_chosen")
     shown = margin[np.isfinite(margin) & (margin >= 0)]
     edge = axis_end(shown) if shown.size else 1.0
     gamma = report.gamma
@@ -92,7 +99,8 @@ def _by_rank(margin: Floats, target: Floats) -> tuple[Floats, Floats]:
     return margin[picked], target[picked]
 
 
-def _length(axes: Any, report: PairReport, found: Scan) -> None:
+def length(axes: Any, report: PairReport, found: Scan) -> None:
+    """Draw margins against how much longer the chosen answer is."""
     axes.set(title="Length bias", xlabel="characters: chosen - rejected")
     axes.set(ylabel=_margin_label(report))
     plain(axes)
