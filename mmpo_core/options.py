@@ -5,10 +5,13 @@ lives once. `takes_options` gives them the signature that people want to type: t
 fields as keywords, with types that editors and mypy see.
 """
 
+import dataclasses
 import inspect
+import math
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 Options = TypeVar("Options")
@@ -33,3 +36,11 @@ def takes_options(
         return call
 
     return decorate
+
+
+def plain_values(options: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass of options as plain values that JSON and YAML hold."""
+    return {
+        name: str(value) if isinstance(value, Path) or value == math.inf else value
+        for name, value in dataclasses.asdict(options).items()
+    }

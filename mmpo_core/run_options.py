@@ -5,11 +5,13 @@ train_options.py and sft/options.py add what each trains on. No torch here.
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from mmpo_core.adapter_options import AdapterOptions, check_adapter_options
 from mmpo_core.errors import InputError
+from mmpo_core.options import plain_values
 from mmpo_core.typed_values import typed
 
 Options = TypeVar("Options", bound="RunOptions")
@@ -132,10 +134,7 @@ class RunOptions(AdapterOptions):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values that JSON and YAML hold."""
-        return {
-            name: str(value) if isinstance(value, Path) or value == math.inf else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        return plain_values(self)
 
 
 def checked_run(options: Options) -> Options:
@@ -165,6 +164,24 @@ def checked_run(options: Options) -> Options:
     if options.resume and options.overwrite:
         raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
     return options
+
+
+def check_evaluation(options: RunOptions, given_by: str, wanting: Iterable[str]) -> None:
+    """Raise InputError if options disagree on what to evaluate on.
+
+    Args:
+        options: of the run.
+        given_by: the option that names what to evaluate on.
+        wanting: options that want something to evaluate on.
+    """
+    given = getattr(options, given_by) is not None
+    if given and options.eval_split != type(options).eval_split:
+        raise InputError(
+            f"{given_by} and eval_split both say what to evaluate on: give one of them"
+        )
+    for name in wanting:
+        if not given and options.eval_split == 0 and getattr(options, name) is not None:
+            raise InputError(f"{name}: nothing is held out to evaluate on. Give an eval_split")
 
 
 # field -> (test, what it must be); checked where a value is given

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from mmpo_core.bradley_terry import check_gamma
+from mmpo_core.calibration import BINS
 from mmpo_core.errors import InputError
+from mmpo_core.evaluate.breakdown import PARTS
+from mmpo_core.evaluate.intervals import RESAMPLES, SEED
 from mmpo_core.run_options import Ranges, check_ranges
 from mmpo_core.typed_values import typed
 
@@ -85,7 +88,8 @@ class EvaluateOptions(PredictOptions):
         margin_column: the margin that gamma multiplies; as in the runs if not given, else margin
         bootstrap: resamples of prompts behind the 95% intervals; 0 for none
         bins: bins of the calibration errors and the reliability diagram
-        seed: seed of the resamples, and of limit
+        parts: parts of the tables by margin and by difference in length
+        seed: seed of the resamples, of the halves behind the temperature, and of limit
     """
 
     models: tuple[str, ...]
@@ -95,9 +99,10 @@ class EvaluateOptions(PredictOptions):
     limit: int | None = None
     gamma: float | Literal["file"] | None = None
     margin_column: Literal["margin", "margin_raw"] | None = None
-    bootstrap: int = 1000
-    bins: int = 10
-    seed: int = 42
+    bootstrap: int = RESAMPLES
+    bins: int = BINS
+    parts: int = PARTS
+    seed: int = SEED
 
 
 def checked_options(options: Options) -> Options:
@@ -141,6 +146,6 @@ _RANGES: Ranges = {
     "max_length": (lambda v: v >= 2, "a whole number >= 2"),
     **{
         name: (lambda v: v >= 1, "a whole number >= 1")
-        for name in "max_prompt_length tokens_per_batch micro_batch_size limit bins".split()
+        for name in "max_prompt_length tokens_per_batch micro_batch_size limit bins parts".split()
     },
 }
