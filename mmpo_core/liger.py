@@ -54,5 +54,5 @@ def with_liger(model: Any) -> Any:
             f"{', '.join(sorted(MODEL_TYPE_TO_APPLY_LIGER_FN))}"
         )
     apply_liger_kernel(model, _OFF)
-    model.kernels = KERNELS
+    model.fused_kernels = KERNELS
     return model

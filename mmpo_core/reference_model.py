@@ -79,6 +79,8 @@ def reference_key(model: Any, *, device: str, bf16: bool) -> tuple[str, dict[str
         "code": _code_digest(base),
         "transformers": transformers.__version__,
     }
+    if hasattr(base, "fused_kernels"):  # put in place of the model's own code; see liger.py
+        about["kernels"] = base.fused_kernels
     text = json.dumps(about, sort_keys=True, default=str)
     loaded_from = getattr(config, "_name_or_path", "")
     return xxhash.xxh3_128_hexdigest(text.encode()), {"loaded_from": loaded_from, **about}

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.engine.batches import Batching
+from mmpo_core.liger import with_liger
 from mmpo_core.loss_options import chosen_loss
 from mmpo_core.models import load_policy, load_tokenizer
 from mmpo_core.processes import process
@@ -131,5 +132,7 @@ def _second_model(options: TrainOptions, tokenizer: Any) -> tuple[Any, str | Non
         revision=revision,
         attn_implementation=options.attn_implementation,
     )
+    if options.liger:
+        model = with_liger(model)
     weights = None if options.reference is None else start_weights(options, "reference", model)
     return model, weights
