@@ -7,6 +7,7 @@ Read next: running.py.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -125,12 +126,17 @@ def checked_options(options: Options) -> Options:
     return options
 
 
-def _check_evaluation(options: EvaluateOptions) -> None:
-    if not options.models:
+def check_models(models: Sequence[str]) -> None:
+    """Raise InputError unless there is a model, and each is given once."""
+    if not models:
         raise InputError("models: name at least one model")
-    twice = {name for name in options.models if options.models.count(name) > 1}
+    twice = {name for name in models if models.count(name) > 1}
     if twice:
         raise InputError(f"model {min(twice)} is given twice")
+
+
+def _check_evaluation(options: EvaluateOptions) -> None:
+    check_models(options.models)
     if isinstance(options.gamma, float):
         check_gamma(options.gamma)
     elif options.margin_column == "margin_raw":
