@@ -12,6 +12,8 @@ from typing import Any
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.utils import logging as transformers_logging
 
+from mmpo_core.wrappers import Wrapping
+
 logger = logging.getLogger("mmpo_core.train")
 
 
@@ -56,10 +58,14 @@ def log_line(logs: dict[str, float]) -> str:
 
 
 def show_progress(trainer: Any) -> None:
-    """Replace Trainer's own printing: a bar where it would draw one, else log lines."""
+    """Replace Trainer's own printing: a bar where it would draw one, else log lines.
+
+    The wrapper of several processes is logged, and checked, when steps begin.
+    """
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Lines() if trainer.args.disable_tqdm else Bar())
+    trainer.add_callback(Wrapping(trainer))
 
 
 @contextmanager

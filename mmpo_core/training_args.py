@@ -81,9 +81,12 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
 
     Raises:
         InputError: for batch sizes that do not divide, an unknown key, a value that transformers
-            refuses, or one that needs held-out pairs or a package that are not there.
+            refuses, one that needs held-out pairs or a package that are not there, or a launcher
+            that asks for what would not be done.
     """
     from transformers import TrainingArguments
+
+    from mmpo_core.wrappers import check_launch, load_whole
 
     fields = {
         "output_dir": str(options.folder),
@@ -98,6 +101,8 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
     except (ValueError, TypeError, ImportError, OSError) as error:
         raise InputError(f"transformers refuses these options: {error}") from error
     _check_settings(arguments, evaluates=evaluates)
+    check_launch(arguments)
+    load_whole(arguments)
     if options.liger:
         require_liger(on_cpu=runs_on_cpu(options))
     # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
