@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from margintool.cli import evaluate_mt_bench
 from margintool.cli.from_options import Given, command_from
+from margintool.judge.options import JudgeOptions, ServerOptions
+from margintool.mt_bench.options import MtBenchOptions
 from mmpo_core.errors import InputError, lookup
 from mmpo_core.evaluate.options import EvaluateOptions, PredictOptions
 
@@ -40,7 +43,9 @@ class Suite:
 
 
 # name -> what runs it
-SUITES: dict[str, Suite] = {}
+SUITES: dict[str, Suite] = {
+    "mt-bench": Suite(evaluate_mt_bench.run, evaluate_mt_bench.READS, evaluate_mt_bench.OPTIONS),
+}
 
 
 def _run(given: Given) -> None:
@@ -94,7 +99,13 @@ evaluate_command = command_from(
     help=HELP,
     positional=("models",),
     optional=("data",),
-    headings={EvaluateOptions: "What is measured", PredictOptions: "How models are run"},
+    headings={
+        EvaluateOptions: "What is measured",
+        PredictOptions: "How models are run",
+        MtBenchOptions: "Options of --suite mt-bench",
+        JudgeOptions: "Judges of --suite mt-bench",
+        ServerOptions: "Judges of --suite mt-bench",
+    },
     extra={
         **({"suite": _SUITE} if SUITES else {}),
         "json": _JSON,

@@ -72,6 +72,26 @@ def command_from(
     return command
 
 
+def options_of(options_class: type, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a dataclass's fields as command_from's `extra` takes them, for options of a suite.
+
+    What is typed reaches `run` as Typer parses it: a list where an option repeats.
+
+    Args:
+        options_class: dataclass with an `Args:` section in its docstring.
+        without: fields that are left out.
+    """
+    texts, hints = argument_help(options_class), get_type_hints(options_class)
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options_class):
+        if field.name not in without:
+            hint = hints[field.name]
+            info = _parameter_info(field, texts[field.name], hint, ())
+            kind = _cli_type(hint, required=False)
+            found[field.name] = Annotated[kind, info]  # type: ignore[valid-type]
+    return found
+
+
 def argument_help(options_class: type) -> dict[str, str]:
     """Return field -> help text from the `Args:` sections of a dataclass and its bases.
 

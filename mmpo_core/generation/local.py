@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 BATCH_SIZE = 16
 
 
@@ -134,7 +133,7 @@ class LocalModel:
 def load_local(
     name: str,
     *,
-    dtype: Dtype = "auto",
+    dtype: str = "float32",
     device: str | None = None,
     batch_size: int = BATCH_SIZE,
     trust_remote_code: bool = False,
@@ -144,7 +143,7 @@ def load_local(
 
     Args:
         name: of the model.
-        dtype: of its weights; `auto` for the checkpoint's own.
+        dtype: of its weights: float32, bfloat16, float16, or `auto` for the checkpoint's own.
         device: as torch names it; the first GPU where there is one, else the CPU, if None.
         batch_size: conversations answered at once.
         trust_remote_code: run model code from the repository.

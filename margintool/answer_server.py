@@ -1,0 +1,203 @@
+"""Answers from a server that speaks OpenAI's API. A source for mmpo_core/generation/fill.py.
+
+Asked as judges are: the same client, retries and words for what goes wrong (judge/running/). Read
+by margintool/mt_bench/.
+"""
+
+import asyncio
+import signal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from margintool.judge.running import faults
+from margintool.judge.running.client import Secret, api_key, open_client, served_by
+from margintool.judge.running.failures import Failed
+from margintool.judge.running.halt import Halt
+from margintool.judge.running.interrupt import on_interrupt, run_loop
+from margintool.judge.running.records import RunOutcome, Why
+from margintool.judge.running.wire import Call, HaltedError, Watch, ask
+from mmpo_core.errors import UnfinishedError
+from mmpo_core.generation.asked import Answer, Asked
+from mmpo_core.generation.fill import Keep
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+# The options that faults.py names are those of a judge.
+_OPTIONS = {
+    "--judge-model": "the model's name",
+    "--base-url": "--server-url",
+    "--api-key-file": "--server-key-file",
+}
+_MOST_FAILURES = 50  # in a row, and the server counts as down
+
+
+class AnswerServer:
+    """A model behind an address.
+
+    Its weights cannot be seen: answers are kept under the address and the model's name.
+
+    Args:
+        model: as the server names it.
+        url: the address, as http://localhost:8000/v1.
+        key_file: file with the API key; OPENAI_API_KEY if None, where the server wants one.
+        concurrency: requests in flight.
+        timeout: seconds to wait for an answer.
+        retries: tries after the first.
+
+    Raises:
+        InputError: if the address or the key cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        url: str,
+        *,
+        key_file: str | Path | None = None,
+        concurrency: int = 16,
+        timeout: float = 120.0,
+        retries: int = 5,
+    ) -> None:
+        self.model, self.url, self.served_by = model, url, served_by(url)
+        self.key: Secret = api_key(key_file, url)
+        self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
+        self.identity = f"server {self.served_by} {model}"
+
+    def answer(self, asked: Sequence[Asked], missing: Collection[int], keep: Keep) -> None:
+        """Answer what is missing; see fill.AnswerSource. Each answer is kept as it comes.
+
+        Raises:
+            UnfinishedError: if it was interrupted, the server refuses, or questions failed after
+                their retries; what came is kept.
+        """
+        run = _Run(self, asked, iter(missing), keep)
+        run_loop(run.run)
+        run.check()
+
+
+class _Run:
+    def __init__(
+        self, server: AnswerServer, asked: Sequence[Asked], left: Iterator[int], keep: Keep
+    ) -> None:
+        self._server, self._asked, self._left, self._keep = server, asked, left, keep
+        self._halt = Halt()
+        self._failed: list[str] = []
+        self._in_a_row = 0
+
+    def check(self) -> None:
+        """Raise UnfinishedError unless everything was answered."""
+        if self._halt.message is not None:
+            raise UnfinishedError(self._halt.message, RunOutcome(why=self._halt.why).status)
+        if self._failed:
+            raise UnfinishedError(
+                f"{len(self._failed):,} questions were not answered, the last: "
+                f"{self._failed[-1]}. Answers so far are kept; give the command again to go on"
+            )
+
+    async def run(self) -> None:
+        """Ask until nothing is left or the run is stopped."""
+        server = self._server
+        watch = Watch(server.timeout, self._before_try)
+        client = open_client(
+            server.url,
+            server.key,
+            watch,
+            concurrency=server.concurrency,
+            retries=server.retries,
+        )
+        async with client:
+            with on_interrupt(self._on_signal):
+                ender = asyncio.create_task(self._halt.give_up_calls(server.timeout))
+                workers = [
+                    asyncio.create_task(self._work(client)) for _ in range(server.concurrency)
+                ]
+                try:
+                    await asyncio.gather(*workers)
+                finally:
+                    for task in (*workers, ender):
+                        task.cancel()
+                    await asyncio.gather(*workers, ender, return_exceptions=True)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        why: Why = "interrupted" if number == signal.SIGINT else "terminated"
+        self._halt.stop(why, f"{why}. Answers so far are kept; give the command again to go on")
+
+    async def _before_try(self, _: Call) -> None:
+        if self._halt:
+            raise HaltedError
+
+    async def _work(self, client: "AsyncOpenAI") -> None:
+        while not self._halt and (number := next(self._left, None)) is not None:
+            answer = await self._ask(client, self._asked[number])
+            if answer is not None:
+                self._keep({number: answer})
+
+    async def _ask(self, client: "AsyncOpenAI", asked: Asked) -> Answer | None:
+        from openai import OpenAIError
+
+        call = Call()
+        try:
+            with self._halt.working_on(call):
+                found = await ask(client, call, _body(self._server.model, asked))
+        except (asyncio.CancelledError, HaltedError):
+            self._halt.stop("interrupted", "interrupted. Give the command again to go on")
+            return None
+        except (OpenAIError, UnicodeError) as error:
+            self._note(Failed.of(error, call))
+            return None
+        answer = _answer(found.payload)
+        if answer is None:
+            self._failed.append("a reply without text")
+        else:
+            self._in_a_row = 0
+        return answer
+
+    def _note(self, failed: Failed) -> None:
+        """Count a failure; stop where every further question would meet the same."""
+        server, hide = self._server, self._server.key.hide
+        message = faults.stops_the_run(failed.error, server.model, server.served_by)
+        if message is not None:
+            for judges, own in _OPTIONS.items():
+                message = message.replace(judges, own)
+            self._halt.stop("fatal", hide(message))
+            return
+        self._failed.append(hide(f"{failed.kind}: {faults.said(failed.error)}"))
+        self._in_a_row += failed.servers
+        if self._in_a_row >= _MOST_FAILURES:
+            self._halt.stop(
+                "failures",
+                f"{self._in_a_row} questions in a row failed, the last: {self._failed[-1]}. Is "
+                f"{server.served_by} all right? Answers so far are kept",
+            )
+
+
+def _body(model: str, asked: Asked) -> dict[str, Any]:
+    """Return the body of POST /chat/completions. Of a seed servers make what they can."""
+    sampling = asked.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [dict(message) for message in asked.messages],
+        "max_tokens": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "seed": int(asked.draws().integers(2**31)),
+    }
+    return body if sampling.top_p == 1 else {**body, "top_p": sampling.top_p}
+
+
+def _answer(payload: Mapping[str, Any]) -> Answer | None:
+    """Return the answer in a chat completion, or None where it holds no text."""
+    choice = payload["choices"][0]
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, Mapping) else None
+    if not isinstance(text, str):
+        return None
+    usage = payload.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
+    finish = choice.get("finish_reason")
+    return Answer(
+        text.strip(),
+        "length" if finish == "length" else "stop",
+        tokens if isinstance(tokens, int) else None,
+    )

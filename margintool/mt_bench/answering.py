@@ -1,0 +1,119 @@
+"""A model's answers to both turns of each question. Read by run.py.
+
+The second turn is asked with the model's own first answer in the conversation. Temperatures are
+those of the category (facts.py).
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from margintool.answer_server import AnswerServer
+from margintool.mt_bench.facts import OTHER_TEMPERATURE, TEMPERATURES
+from margintool.mt_bench.options import MtBenchOptions
+from margintool.mt_bench.questions import Question
+from margintool.progress import Progress
+from mmpo_core.generation.answer_file import AnswerFile, open_answers
+from mmpo_core.generation.asked import Answer, Asked, Sampling
+from mmpo_core.generation.fill import AnswerSource, answered
+
+logger = logging.getLogger(__name__)
+
+Turns = tuple[Answer, Answer]
+
+
+def generate(
+    options: MtBenchOptions, questions: Sequence[Question], path: Path, progress: Progress
+) -> list[Turns]:
+    """Return both answers to each question; those in the file are not asked for again.
+
+    Args:
+        options: whom to ask and how.
+        questions: N questions.
+        path: the file of answers, which only grows.
+        progress: told of each turn.
+
+    Raises:
+        InputError: if the model cannot be loaded or asked, or the file cannot be used.
+        UnfinishedError: if a server did not answer everything.
+    """
+    _warn_of_other(questions)
+    with open_answers(path) as file:
+        source = _source(options)
+        first = _turn(source, first_turn(options, questions), file, progress, "first answers")
+        second = _turn(
+            source, second_turn(options, questions, first), file, progress, "second answers"
+        )
+    return list(zip(first, second, strict=True))
+
+
+def first_turn(options: MtBenchOptions, questions: Sequence[Question]) -> list[Asked]:
+    """Return the questions' first turns as they are asked."""
+    return [Asked((_user(one.turns[0]),), _sampling(options, one.category)) for one in questions]
+
+
+def second_turn(
+    options: MtBenchOptions, questions: Sequence[Question], first: Sequence[Answer]
+) -> list[Asked]:
+    """Return the second turns, each after the model's own first answer."""
+    return [
+        Asked(
+            (
+                _user(one.turns[0]),
+                {"role": "assistant", "content": answer.text},
+                _user(one.turns[1]),
+            ),
+            _sampling(options, one.category),
+        )
+        for one, answer in zip(questions, first, strict=True)
+    ]
+
+
+def _source(options: MtBenchOptions) -> AnswerSource:
+    if options.server_url is not None:
+        return AnswerServer(
+            options.model,
+            options.server_url,
+            key_file=options.server_key_file,
+            concurrency=options.concurrency,
+            timeout=options.timeout,
+            retries=options.retries,
+        )
+    from mmpo_core.generation.local import load_local
+
+    return load_local(
+        options.model,
+        dtype=options.dtype,
+        device=None if options.device == "auto" else options.device,
+        batch_size=options.batch_size,
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def _turn(
+    source: AnswerSource, asked: Sequence[Asked], file: AnswerFile, progress: Progress, stage: str
+) -> list[Answer]:
+    progress.start(stage, len(asked))
+    return answered(source, asked, file, progress.advance)
+
+
+def _sampling(options: MtBenchOptions, category: str) -> Sampling:
+    return Sampling(
+        temperature=TEMPERATURES.get(category, OTHER_TEMPERATURE),
+        max_new_tokens=options.max_new_tokens,
+        seed=options.seed,
+    )
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def _warn_of_other(questions: Sequence[Question]) -> None:
+    other = sorted({one.category for one in questions} - TEMPERATURES.keys())
+    if other:
+        logger.warning(
+            "categories that MT-bench does not have are answered at temperature %g: %s",
+            OTHER_TEMPERATURE,
+            ", ".join(other),
+        )
