@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmpo_core.calibration import hits, reliability
+from mmpo_core.calibration import reliability
 from mmpo_core.evaluate.binning import Binned, binned, equal_width
 from mmpo_core.evaluate.intervals import estimate
 from mmpo_core.evaluate.pairs import Floats, Pairs
@@ -71,7 +71,7 @@ def risk_coverage_rows(pairs: Pairs, *, points: int = CURVE_POINTS) -> list[Row]
     """
     order = np.argsort(-np.abs(pairs.h), kind="stable")
     sure = np.abs(pairs.h)[order]
-    wrong: Floats = np.cumsum(1.0 - hits(pairs.predicted, pairs.label)[order])
+    wrong: Floats = np.cumsum(1.0 - pairs.hits[order])
     ends = np.flatnonzero(np.append(sure[1:] != sure[:-1], True))
     wanted = np.ceil(np.arange(1, points + 1) / points * len(pairs)) - 1
     shown = np.unique(ends[np.searchsorted(ends, wanted)])

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmpo_core.calibration import hits
 from mmpo_core.evaluate.binning import (
     Binned,
     binned,
@@ -64,7 +63,7 @@ def _spread(pairs: Pairs) -> Sums:
 
 
 def _accuracy(pairs: Pairs, bins: int) -> Sums:
-    return mean(hits(pairs.predicted, pairs.label), pairs)
+    return mean(pairs.hits, pairs)
 
 
 def _square(pairs: Pairs, truth: Floats) -> Sums:
@@ -79,7 +78,7 @@ def _both_ranked(pairs: Pairs) -> Ordered:
 
 
 def _risk_area(pairs: Pairs, bins: int) -> Ordered:
-    return Ordered(risk_area(np.abs(pairs.h), 1.0 - hits(pairs.predicted, pairs.label)))
+    return Ordered(risk_area(np.abs(pairs.h), 1.0 - pairs.hits))
 
 
 def _soft(pairs: Pairs, bins: int) -> Binned:

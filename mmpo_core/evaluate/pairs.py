@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mmpo_core.calibration import hits
 from mmpo_core.evaluate.predictions import Predictions
 from mmpo_core.evaluation import probability_of
 
@@ -41,8 +42,17 @@ class Pairs:
 
     @property
     def predicted(self) -> Floats:
-        """sigma(h): the model's probability, (N,)."""
-        return probability_of(self.h)
+        """sigma(h): the model's probability, (N,); of -h exactly 1 less it.
+
+        Rounded on both sides for itself, a pair turned round could land in another bin.
+        """
+        likely = probability_of(np.abs(self.h))
+        return np.where(self.h >= 0, likely, 1.0 - likely)
+
+    @property
+    def hits(self) -> Floats:
+        """What each pair adds to accuracy, (N,): 1 or 0, and 0.5 where either names no winner."""
+        return hits(0.5 + 0.5 * np.sign(self.h), self.label)
 
     def take(self, rows: npt.ArrayLike) -> "Pairs":
         """Return some pairs, with their prompts numbered anew. rows: numbers, or a (N,) mask."""
