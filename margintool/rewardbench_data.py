@@ -37,15 +37,17 @@ Bars = Callable[[], AbstractContextManager[Progress]]
 
 COLUMNS = ("prompt", "chosen", "rejected", "subset", "id")
 _OPTION_NAMES = {"--input": "--data"}
+_CORE = pa.array([one for name, part in SECTIONS.items() if name != PRIOR for one in part.counts])
 
 
-def read_examples(data: Path | None, bars: Bars) -> pa.Table:
+def read_examples(data: Path | None, bars: Bars, *, core_only: bool = False) -> pa.Table:
     """Return all examples of a file, or of the benchmark, as EXAMPLES.
 
     Args:
         data: a file, glob, folder or dataset id with the benchmark's columns; `prompt` is text,
             or a list of messages that ends with the user's. None for the benchmark's own.
         bars: gives what is told how far reading has come, while it goes on.
+        core_only: return those of the four core sections alone.
 
     Raises:
         InputError: if there is no such input, a column is missing, a subset is unknown, or a row
@@ -55,10 +57,11 @@ def read_examples(data: Path | None, bars: Bars) -> pa.Table:
         examples = _read(str(data), None, bars)
     else:
         parts = [_read(CORE_DATASET, CORE_SPLIT, bars)]
-        parts += [_read_prior(split, bars) for split in SECTIONS[PRIOR].counts]
+        if not core_only:
+            parts += [_read_prior(split, bars) for split in SECTIONS[PRIOR].counts]
         examples = pa.concat_tables(parts)
     check_subsets(examples)
-    return examples
+    return examples.filter(pc.is_in(examples["subset"], _CORE)) if core_only else examples
 
 
 def _read_prior(split: str, bars: Bars) -> pa.Table:
