@@ -1,6 +1,7 @@
 """What `train` prints: log lines while it works, a summary at the end."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def log_lines() -> Iterator[None]:
-    """Show the training side's log lines on stderr."""
+    """Show the training side's log lines on stderr; of several processes, those of the first."""
     logger = logging.getLogger("mmpo_core")
-    handler, level = logging.StreamHandler(), logger.level
+    # without any handler, warnings would be printed
+    handler = logging.StreamHandler() if _is_first_process() else logging.NullHandler()
+    level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -25,12 +28,14 @@ def log_lines() -> Iterator[None]:
 
 def print_train_summary(result: "TrainResult") -> None:
     """Print steps, data, loss, accuracy and margin, where the model is, and what to do next."""
-    _print(_rows(result))
+    if _is_first_process():
+        _print(_rows(result))
 
 
 def print_sft_summary(result: "TrainResult") -> None:
     """Print steps, data, loss and perplexity, where the model is, and what to do next."""
-    _print(_sft_rows(result))
+    if _is_first_process():
+        _print(_sft_rows(result))
 
 
 def _print(rows: Iterable[tuple[str, str]]) -> None:
@@ -43,6 +48,11 @@ def _print(rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
         table.add_row(name, value)
     Console(highlight=False, soft_wrap=True).print(table)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the only process, or the first of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
