@@ -19,7 +19,6 @@ from mmpo_core.evaluation import probability_of
 FEWEST_PROMPTS = 30
 """In each half; with fewer, T would be chance."""
 COMPARED = ("nll", "brier", "ece")
-_WIDEST = 2.0**40
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,16 @@ def fit_temperature(pairs: Pairs) -> Temperature:
             "no temperature fits: larger reward margins do not go with larger targets, so that "
             "the best T is infinite"
         )
+    # Its limit for s without bound, where sigma(s h) is 0 or 1. From numbers that saturate, the
+    # slope itself would be read as 0 there.
+    if float(np.mean(h * ((h > 0) - pairs.target))) <= 0.0:
+        raise InputError(
+            "no temperature fits: every pair is predicted on the right side of a certain target, "
+            "so that the best T is 0"
+        )
     upper = 1.0
     while slope(upper) < 0.0:
         upper *= 2.0
-        if upper > _WIDEST:
-            raise InputError(
-                "no temperature fits: every pair is predicted on the right side of a certain "
-                "target, so that the best T is 0"
-            )
     s = float(brentq(slope, 0.0, upper, xtol=1e-14, rtol=1e-14))
     error = _standard_error(pairs, s / largest)
     return Temperature(
