@@ -1,0 +1,126 @@
+"""Answers from a server: what is sent, what is kept, and what stops a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from margintool.answer_server import AnswerServer
+from mmpo_core.errors import InputError, UnfinishedError
+from mmpo_core.generation.answer_file import open_answers
+from mmpo_core.generation.asked import Answer, Asked, Sampling
+from mmpo_core.generation.fill import answered
+from tests.judge.scripted_server import Script, Server, Try, completion, error, good, scripted
+
+SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=50, seed=3)
+
+
+def ask(number: int, sampling: Sampling = SAMPLING) -> Asked:
+    return Asked(({"role": "user", "content": f"question {number}"},), sampling)
+
+
+ASKED = [ask(n) for n in range(12)]
+
+
+def echo(one: Try) -> Any:
+    return good(completion(f" to {one.question} \n"))
+
+
+def answers(server: Server, asked: Sequence[Asked], folder: Path, **how: Any) -> list[Answer]:
+    settings = {"concurrency": 3, "retries": 1, "timeout": 20.0} | how
+    with open_answers(folder / "answers.jsonl") as file:
+        return answered(AnswerServer("mine", server.url, **settings), asked, file)
+
+
+def test_every_question_is_sent_once_and_kept(tmp_path: Path) -> None:
+    with scripted(echo) as server:
+        found = answers(server, ASKED, tmp_path)
+        assert answers(server, ASKED, tmp_path) == found
+    assert [one.text for one in found] == [f"to question {n}" for n in range(12)]
+    assert {(one.finish, one.tokens) for one in found} == {("stop", 100)}
+    assert sorted(one.question for one in server.tries) == sorted(
+        f"question {n}" for n in range(12)
+    )
+    assert server.most_in_flight <= 3
+    body = dict(server.tries[0].body)
+    assert isinstance(body.pop("seed"), int)
+    assert body == {
+        "model": "mine",
+        "messages": [{"role": "user", "content": server.tries[0].question}],
+        "max_tokens": 50,
+        "temperature": 0.7,
+        "top_p": 0.9,
+    }
+    assert len({one.body["seed"] for one in server.tries}) == 12
+
+
+def test_another_name_or_address_is_asked_anew(tmp_path: Path) -> None:
+    with scripted(echo) as server, scripted(echo) as other:
+        answers(server, ASKED[:1], tmp_path)
+        answers(other, ASKED[:1], tmp_path)
+        with open_answers(tmp_path / "answers.jsonl") as file:
+            answered(AnswerServer("yours", server.url), ASKED[:1], file)
+    assert (len(server.tries), len(other.tries)) == (2, 1)
+
+
+def test_a_cut_answer_says_so(tmp_path: Path) -> None:
+    cut = completion("and so")
+    cut["choices"][0]["finish_reason"] = "length"
+    del cut["usage"]
+    with scripted(lambda _: good(cut)) as server:
+        assert answers(server, ASKED[:1], tmp_path) == [Answer("and so", "length", None)]
+
+
+def failing(numbers: Sequence[int], answer: Any) -> Script:
+    """Answer these questions so, all others well."""
+    return lambda one: answer if int(one.question.split()[1]) in numbers else echo(one)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (error(400, "too long"), "HTTP 400: 400: too long"),
+        (good(completion(None)), "a reply without text"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_fails_is_asked_again_by_the_next_run(tmp_path: Path, answer: Any, said: str) -> None:
+    with (
+        scripted(failing([2, 5], answer)) as server,
+        pytest.raises(UnfinishedError, match=f"2 questions were not answered, the last: {said}"),
+    ):
+        answers(server, ASKED, tmp_path)
+    with open_answers(tmp_path / "answers.jsonl") as file:
+        assert len(file) == 10
+
+
+def test_a_retry_is_not_a_second_answer(tmp_path: Path) -> None:
+    def once(one: Try) -> Any:
+        return echo(one) if one.attempt else error(500, **{"retry-after-ms": "1"})
+
+    with scripted(once) as server:
+        assert len(answers(server, ASKED[:3], tmp_path)) == 3
+    assert len(server.tries) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "--server-key-file"), (404, "the model's name and --server-url"), (405, "--server-url")],
+)
+def test_a_server_that_refuses_stops_the_run(tmp_path: Path, status: int, said: str) -> None:
+    with (
+        scripted(lambda _: error(status)) as server,
+        pytest.raises(UnfinishedError, match=said) as raised,
+    ):
+        answers(server, ASKED, tmp_path)
+    assert raised.value.status == 1
+    assert len(server.tries) <= 3  # those in flight
+
+
+def test_no_server(tmp_path: Path) -> None:
+    with scripted(echo) as server:
+        pass
+    with pytest.raises(UnfinishedError, match="cannot be reached"):
+        answers(server, ASKED, tmp_path)
+    with pytest.raises(InputError, match="not an address"):
+        AnswerServer("mine", "localhost")
