@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from margintool.cli import evaluate_mt_bench
+from margintool.cli import evaluate_mt_bench, evaluate_rewardbench
 from margintool.cli.from_options import Given, command_from
 from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.mt_bench.options import MtBenchOptions
 from mmpo_core.errors import InputError, lookup
 from mmpo_core.evaluate.options import EvaluateOptions, PredictOptions
+from mmpo_core.evaluate.rewardbench.options import RewardBenchOptions
 
 HELP = """Measure how well models tell the better answer, and how well they are calibrated.
 
@@ -45,6 +46,9 @@ class Suite:
 # name -> what runs it
 SUITES: dict[str, Suite] = {
     "mt-bench": Suite(evaluate_mt_bench.run, evaluate_mt_bench.READS, evaluate_mt_bench.OPTIONS),
+    "rewardbench": Suite(
+        evaluate_rewardbench.run, evaluate_rewardbench.READS, evaluate_rewardbench.OPTIONS
+    ),
 }
 
 
@@ -102,6 +106,7 @@ evaluate_command = command_from(
     headings={
         EvaluateOptions: "What is measured",
         PredictOptions: "How models are run",
+        RewardBenchOptions: "Options of --suite rewardbench",
         MtBenchOptions: "Options of --suite mt-bench",
         JudgeOptions: "Judges of --suite mt-bench",
         ServerOptions: "Judges of --suite mt-bench",

@@ -70,7 +70,8 @@ def _of_all(report: Mapping[str, Any]) -> Iterator[str]:
     names = "; ".join(
         f"[{number}] {name}" for number, name in enumerate(report["published"]["scores"], start=1)
     )
-    yield f"Published, for orientation: {names}. {report['published']['source']}."
+    yield f"Published, for orientation: {report['published']['source']}:"
+    yield f"  {names}"
 
 
 def _subsets(sections: list[str]) -> set[str]:
