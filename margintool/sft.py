@@ -8,13 +8,17 @@ reading in sft_data.py.
 """
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from margintool.progress import no_progress
-from margintool.sft_data import Bars, conversation_source
+from margintool.sft_data import Bars, conversation_sources
 from mmpo_core.options import takes_options
 from mmpo_core.sft.options import SftOptions, checked_options
 from mmpo_core.sft.train import train_sft
 from mmpo_core.training_run import TrainResult
+
+if TYPE_CHECKING:
+    from mmpo_core.train_plan.plan import TrainPlan
 
 
 @takes_options(SftOptions)
@@ -32,4 +36,16 @@ def sft(options: SftOptions) -> TrainResult:
 def run_sft(options: SftOptions, bars: Bars) -> TrainResult:
     """Train as sft() does; `bars` gives what is told how far reading has come."""
     options = checked_options(options)
-    return train_sft(options, conversation_source(options, bars))
+    return train_sft(options, conversation_sources(options, bars))
+
+
+def plan_run(options: SftOptions, bars: Bars) -> "TrainPlan":
+    """Return what such a run would take and do, before weights are loaded; nothing is written.
+
+    Raises:
+        InputError: for options, data and models that cannot be used.
+    """
+    from mmpo_core.sft.planning import plan_sft
+
+    options = checked_options(options)
+    return plan_sft(options, conversation_sources(options, bars))

@@ -6,7 +6,7 @@ and the first of each is named.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from typing import NamedTuple
 
@@ -21,12 +21,12 @@ from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, as_array, as_mask
 from margintool.layouts.texts import mark_malformed, read_answer, read_prompt
 from margintool.progress import Progress
-from margintool.storage import RawBatch, RawInput, open_input
+from margintool.storage import RawBatch, open_input
 from margintool.storage.option_names import own_option_names
 from mmpo_core.errors import InputError
 from mmpo_core.sft.conversations import ConversationReport, refuse
 from mmpo_core.sft.options import SftOptions
-from mmpo_core.sft.train import ConversationSource
+from mmpo_core.sft.source import ConversationSource, RunSources
 
 logger = logging.getLogger("mmpo_core.train")
 
@@ -35,6 +35,7 @@ Bars = Callable[[], AbstractContextManager[Progress]]
 ALIASES = {"prompt": ("instruction",), "completion": ("output", "response")}
 # what storage calls the options, for score -> what sft calls them
 _OPTION_NAMES = {"--input": "--data", "--config": "--data-config", "--revision": "--data-revision"}
+_EVAL_OPTION_NAMES = {"--input": "--eval-data"}
 
 
 class Form(NamedTuple):
@@ -51,40 +52,63 @@ class Form(NamedTuple):
     read: Callable[[Raw, Problems], Messages]
 
 
-def conversation_source(options: SftOptions, bars: Bars) -> ConversationSource:
-    """Find the input and say how its conversations are read; read here are its first rows only.
+def conversation_sources(options: SftOptions, bars: Bars) -> RunSources:
+    """Find the inputs and say how their conversations are read; read are their first rows only.
 
     Args:
-        options: data, map, split, data_config, data_revision and limit are read.
+        options: data, eval_data, map, split, data_config, data_revision and limit are read.
         bars: gives what is told how far reading has come, while it goes on.
 
     Raises:
         InputError: if there is no such input, or no known form of rows in it.
     """
     mapping = parse_map(options.map, _KNOWN)
-    with own_option_names(_OPTION_NAMES):
-        raw = open_input(
-            options.data,
-            split=options.data_split,
-            config=options.data_config,
-            revision=options.data_revision,
-        )
+    where = {
+        "split": options.data_split,
+        "config": options.data_config,
+        "revision": options.data_revision,
+    }
+    train = _source(options.data, where, _OPTION_NAMES, mapping, bars, options.limit)
+    if options.eval_data is None:
+        return RunSources(train)
+    return RunSources(train, _source(options.eval_data, {}, _EVAL_OPTION_NAMES, mapping, bars))
+
+
+def _source(
+    data: str,
+    where: Mapping[str, str | None],
+    names: Mapping[str, str],
+    mapping: dict[str, str],
+    bars: Bars,
+    limit: int | None = None,
+) -> ConversationSource:
+    """Return where conversations come from.
+
+    Args:
+        data: as in SftOptions.
+        where: further keywords of open_input.
+        names: what storage calls an option -> what it is called here.
+        mapping: as parse_map gives it.
+        bars: as in conversation_sources.
+        limit: most rows read.
+    """
+    with own_option_names(names):
+        raw = open_input(data, **where)
         sample = apply_map(raw.schema_sample(), mapping)
     form = _form_of(sample, raw.description)
     report = ConversationReport()
 
     def tables() -> Iterator[pa.Table]:
-        with bars() as progress, own_option_names(_OPTION_NAMES):
+        with bars() as progress, own_option_names(names):
             progress.start("reading conversations", raw.total_bytes)
-            batches = raw.batches(limit=options.limit, on_bytes=progress.advance)
+            batches = raw.batches(limit=limit, on_bytes=progress.advance)
             yield from _conversations(batches, mapping, form, report)
 
-    return ConversationSource(raw.description, lambda: _fingerprint(raw), tables, report)
+    def fingerprint() -> str:
+        with own_option_names(names):
+            return raw.fingerprint()
 
-
-def _fingerprint(raw: RawInput) -> str:
-    with own_option_names(_OPTION_NAMES):
-        return raw.fingerprint()
+    return ConversationSource(raw.description, fingerprint, tables, report)
 
 
 def _form_of(sample: pa.Table, description: str) -> Form:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from mmpo_core.engine.rows import PairLengths
 from mmpo_core.errors import InputError
 
 Ids = npt.NDArray[np.int32]
@@ -144,6 +145,11 @@ class EncodedPairs:
             "rejected_ids": self.rejected[index],
         }
         return ids | {name: float(values[index]) for name, values in self.columns.items()}
+
+    @property
+    def pair_lengths(self) -> PairLengths:
+        """Tokens of prompts, chosen and rejected answers."""
+        return PairLengths(self.prompt.lengths, self.chosen.lengths, self.rejected.lengths)
 
     @property
     def lengths(self) -> Ints:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mmpo_core.checkpoints import last_checkpoint, numbered_checkpoints, unknown_layout
+from mmpo_core.checkpoints import last_checkpoint, numbered_checkpoints
 from mmpo_core.errors import InputError
 from mmpo_core.models import MODELS
 from mmpo_core.pair_file import whole_file
@@ -114,13 +114,6 @@ def _check_not_read(options: RunOptions) -> None:
 def _to_resume(folder: Path) -> Path:
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
-        unknown = unknown_layout(folder)
-        if unknown is not None:
-            raise InputError(
-                f"{unknown}: is laid out as FSDP or DeepSpeed save checkpoints, and --resume does "
-                "not know yet when those are complete. Start again with --overwrite, and train "
-                "with DDP to be able to resume"
-            )
         raise InputError(
             f"{folder}: no complete checkpoint to resume from. Start again with --overwrite; "
             "--save-steps says how often one is written"
@@ -196,10 +189,10 @@ def changed_since(
     ]
     if _input(record).get("fingerprint") != content():
         changed.append("the content of the input")
-    measured = record.get("eval_pairs")
+    measured = record.get("eval_pairs", record.get("eval_conversations"))
     # a file in one of the two only is another option
     if measured and evaluation is not None and measured["fingerprint"] != evaluation():
-        changed.append("the content of the evaluation pairs")
+        changed.append("the content of the evaluation data")
     return changed
 
 

@@ -1,6 +1,7 @@
-"""How a run's pairs become micro-batches, from its options and model. Read by train.py.
+"""How a run's pairs or conversations become micro-batches, from its options and model.
 
-engine/check.py tries whether the model may share prompts; the limits are chosen here.
+Read by train.py and sft/train.py. engine/check.py tries whether the model may share rows; the
+limits are chosen here.
 """
 
 import logging
@@ -10,7 +11,6 @@ from typing import Any
 
 import torch
 
-from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.engine.batches import Batching, dataset_lengths
 from mmpo_core.engine.check import choose_batching
 from mmpo_core.engine.rewards import reward_values
@@ -18,7 +18,6 @@ from mmpo_core.engine.rows import Limits
 from mmpo_core.engine.scoring import completion_token_logps, scorer_of
 from mmpo_core.run_options import RunOptions
 from mmpo_core.step_trainer import tokens_per_batch
-from mmpo_core.train_options import TrainOptions
 
 logger = logging.getLogger("mmpo_core.train")
 
@@ -32,8 +31,8 @@ class RunBatching:
     """What a run uses.
 
     Attributes:
-        batching: how pairs become micro-batches.
-        why_padded: why prompts are not shared although they might have been.
+        batching: how they become micro-batches.
+        why_padded: why rows are not shared although they might have been.
         own_logits: why the model's own logits are computed instead of chunks; None if they are not.
         tokens: positions in one pass over the training pairs, padding included.
         tokens_apart: the same with every conversation apart and no padding.
@@ -59,30 +58,35 @@ class RunBatching:
 
 
 def run_batching(
-    options: TrainOptions, model: Any, tokenizer: Any, pairs: Mapping[str, EncodedPairs]
+    options: RunOptions,
+    model: Any,
+    tokenizer: Any,
+    splits: Mapping[str, Any],
+    kind: type[Batching] = Batching,
 ) -> RunBatching:
-    """Return how a run's pairs are batched for a model, policy or reference.
+    """Return how a run's pairs or conversations are batched for a model, policy or reference.
 
     Args:
         options: checked options.
         model: unwrapped, on its device.
         tokenizer: its pad token stands in padded places.
-        pairs: split -> its pairs.
+        splits: split -> its pairs, or conversations.
+        kind: how they become micro-batches.
 
     Raises:
         InputError: if packing is `shared` and the model cannot.
     """
-    batching = Batching(tokenizer.pad_token_id, run_limits(options, model))
-    reward = options.objective == "reward"
+    batching = kind(tokenizer.pad_token_id, run_limits(options, model))
+    reward = options.task == "reward"
     function = reward_values if reward else completion_token_logps
-    choice = choose_batching(model, pairs, batching, options.packing, function)
-    lengths = dataset_lengths(pairs["train"])
+    choice = choose_batching(model, splits, batching, options.packing, function)
+    lengths = dataset_lengths(splits["train"])
     return RunBatching(
         choice.batching,
         choice.why_padded,
         None if reward else scorer_of(model).why_not,
         choice.batching.positions(lengths),
-        int((2 * lengths.prompt + lengths.chosen + lengths.rejected).sum()),
+        choice.batching.tokens_apart(lengths),
     )
 
 

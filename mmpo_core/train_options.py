@@ -13,7 +13,7 @@ from typing import Literal
 
 from mmpo_core.bradley_terry import check_gamma
 from mmpo_core.errors import InputError
-from mmpo_core.run_options import Ranges, RunOptions, check_ranges, checked_run
+from mmpo_core.run_options import Ranges, RunOptions, check_evaluation, check_ranges, checked_run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,24 +121,13 @@ def checked_options(options: TrainOptions) -> TrainOptions:
             f"max_prompt_length ({options.max_prompt_length}) must be below max_length "
             f"({options.max_length}), or no answer fits"
         )
-    _check_evaluation(options)
+    check_evaluation(options, "eval_pairs", ("eval_steps", "eval_gamma"))
+    if isinstance(options.eval_gamma, float):
+        check_gamma(options.eval_gamma, "eval_gamma")
     from mmpo_core.loss_options import resolved_loss_options  # which imports torch
 
     return resolved_loss_options(options)
 
-
-def _check_evaluation(options: TrainOptions) -> None:
-    if options.eval_pairs is None and options.eval_split == 0:
-        for name in ("eval_steps", "eval_gamma"):
-            if getattr(options, name) is not None:
-                raise InputError(f"{name}: nothing is held out to evaluate on. Give an eval_split")
-    if options.eval_pairs is not None and options.eval_split != _DEFAULTS["eval_split"]:
-        raise InputError("eval_pairs and eval_split both say what to evaluate on: give one of them")
-    if isinstance(options.eval_gamma, float):
-        check_gamma(options.eval_gamma, "eval_gamma")
-
-
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainOptions)}
 
 _RANGES: Ranges = {
     "beta": (lambda v: 0 < v < math.inf, "a number > 0"),

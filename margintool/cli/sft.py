@@ -1,11 +1,7 @@
 """`margintool sft`: conversations to a model that answers. The work is in margintool.sft."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from margintool.cli.from_options import Given, command_from
+from margintool.cli.run_extras import CONFIG, PLAN
 from mmpo_core.adapter_options import AdapterOptions
 from mmpo_core.run_options import RunOptions
 from mmpo_core.sft.options import SftOptions
@@ -23,12 +19,16 @@ starting points is read from the hub. Options may also stand in a YAML file (--c
 
 def _run(given: Given) -> None:
     from margintool.cli.progress import progress_bar
-    from margintool.cli.train_summary import log_lines, print_sft_summary
-    from margintool.sft import run_sft
+    from margintool.cli.train_summary import log_lines, print_plan, print_sft_summary
+    from margintool.sft import plan_run, run_sft
     from mmpo_core.config_file import options_from
 
-    options = options_from(SftOptions, given, config=given.pop("config", None))
+    config, only_plan = given.pop("config", None), given.pop("plan", False)
+    options = options_from(SftOptions, given, config=config)
     with log_lines():
+        if only_plan:
+            print_plan(plan_run(options, progress_bar))
+            return
         result = run_sft(options, progress_bar)
     print_sft_summary(result)
 
@@ -39,9 +39,5 @@ sft_command = command_from(
     help=HELP,
     optional=("model",),
     headings={RunOptions: "Options that train has too", AdapterOptions: "Adapters"},
-    extra={
-        "config": Annotated[
-            Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
-        ],
-    },
+    extra={"config": CONFIG, "plan": PLAN},
 )

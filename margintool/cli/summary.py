@@ -10,8 +10,13 @@ def print_summary(summary: ScoreSummary) -> None:
     print_rows(_rows(summary))
 
 
-def print_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Print (label, text) rows, the labels in a column."""
+def print_rows(rows: Iterable[tuple[str, str]], *, soft_wrap: bool = False) -> None:
+    """Print (label, text) rows, the labels in a column.
+
+    Args:
+        rows: label and text of each.
+        soft_wrap: leave it to the terminal to break lines, so that paths and code stay whole.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -20,7 +25,7 @@ def print_rows(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    Console(highlight=False, soft_wrap=soft_wrap).print(table)
 
 
 def _rows(summary: ScoreSummary) -> Iterator[tuple[str, str]]:

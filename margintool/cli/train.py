@@ -1,11 +1,11 @@
 """`margintool train`: a pair file to a trained model. The work is in mmpo_core.train."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from margintool.cli.from_options import Given, command_from
+from margintool.cli.run_extras import CONFIG, PLAN
 from mmpo_core.adapter_options import AdapterOptions
 from mmpo_core.run_options import RunOptions
 from mmpo_core.train_options import TrainOptions
@@ -20,9 +20,7 @@ losses` list what --model and --loss take.
 """
 
 RECIPES = {
-    "config": Annotated[
-        Path | None, typer.Option(help="YAML file with option names as keys (lr: 1e-5)")
-    ],
+    "config": CONFIG,
     "preset": Annotated[
         str | None, typer.Option(help="published recipe (see `margintool presets`)")
     ],
@@ -30,41 +28,24 @@ RECIPES = {
 
 
 def _run(given: Given) -> None:
-    from margintool.cli.train_summary import log_lines, print_train_summary
+    from margintool.cli.train_summary import log_lines, print_plan, print_train_summary
     from mmpo_core.config_file import options_from
     from mmpo_core.presets import preset_options
-    from mmpo_core.train import train
 
     config, preset = given.pop("config", None), preset_options(given.pop("preset", None))
     only_plan = given.pop("plan", False)
     options = options_from(TrainOptions, given, config=config, preset=preset)
-    if only_plan:
-        _print_plan(options)
-        return
     with log_lines():
+        if only_plan:
+            from mmpo_core.train_plan.plan import plan
+
+            print_plan(plan(options))
+            return
+        from mmpo_core.train import train
+
         result = train(**vars(options))
     print_train_summary(result)
 
-
-def _print_plan(options: TrainOptions) -> None:
-    from margintool.cli.summary import print_rows
-    from margintool.cli.train_summary import log_lines
-    from mmpo_core.train_plan.plan import plan
-    from mmpo_core.train_plan.words import plan_rows
-
-    with log_lines():
-        planned = plan(options)
-    print_rows(plan_rows(planned))
-
-
-_PLAN = Annotated[
-    bool | None,
-    typer.Option(
-        "--plan",
-        help="say what the run would take, before weights are loaded, and stop: memory, tokens, "
-        "steps, pairs that would be dropped",
-    ),
-]
 
 train_command = command_from(
     TrainOptions,
@@ -73,5 +54,5 @@ train_command = command_from(
     positional=("pairs",),
     optional=("pairs", "model"),
     headings={RunOptions: "Options that sft has too", AdapterOptions: "Adapters"},
-    extra={**RECIPES, "plan": _PLAN},
+    extra={**RECIPES, "plan": PLAN},
 )

@@ -2,11 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from margintool.cli.summary import print_rows
+
 if TYPE_CHECKING:
+    from mmpo_core.train_plan.plan import TrainPlan
     from mmpo_core.training_run import TrainResult
 
 
@@ -29,25 +32,20 @@ def log_lines() -> Iterator[None]:
 def print_train_summary(result: "TrainResult") -> None:
     """Print steps, data, loss, accuracy and margin, where the model is, and what to do next."""
     if _is_first_process():
-        _print(_rows(result))
+        print_rows(_rows(result), soft_wrap=True)
 
 
 def print_sft_summary(result: "TrainResult") -> None:
     """Print steps, data, loss and perplexity, where the model is, and what to do next."""
     if _is_first_process():
-        _print(_sft_rows(result))
+        print_rows(_sft_rows(result), soft_wrap=True)
 
 
-def _print(rows: Iterable[tuple[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def print_plan(plan: "TrainPlan") -> None:
+    """Print what a run would take."""
+    from mmpo_core.train_plan.words import plan_rows
 
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value)
-    Console(highlight=False, soft_wrap=True).print(table)
+    print_rows(plan_rows(plan))
 
 
 def _is_first_process() -> bool:
@@ -76,6 +74,8 @@ def _sft_rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     yield "trained", f"{record['arguments']['model']} on conversations, {result.steps:,} steps"
     yield "time", _time(record)
     yield "conversations", _counts(record["data"])
+    if record["eval_data"] is not None:
+        yield "to evaluate on", _counts(record["eval_data"])
     for name, split in record["splits"].items():
         yield (
             name,

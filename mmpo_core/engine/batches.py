@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from mmpo_core.collate import PairCollator, columns_of
-from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.engine.packed import lengths_of, pack
 from mmpo_core.engine.rows import (
     Ints,
@@ -69,6 +68,10 @@ class Batching:
         columns = columns_of(examples or [like or {}])
         return batch | {name: column[: len(examples)] for name, column in columns.items()}
 
+    def tokens_apart(self, lengths: PairLengths) -> int:
+        """Return the tokens of N pairs' conversations, each apart and without padding."""
+        return int((2 * lengths.prompt + lengths.chosen + lengths.rejected).sum())
+
     def positions(self, lengths: PairLengths) -> int:
         """Return the positions that a model computes for N pairs planned together."""
         shapes = [self.shape(lengths.take(group)) for group in self.plan(lengths)]
@@ -88,10 +91,13 @@ class Batching:
 
 
 def dataset_lengths(pairs: Any) -> PairLengths:
-    """Return the tokens of the pairs of a data set: EncodedPairs, or examples by number."""
-    if isinstance(pairs, EncodedPairs):
-        return PairLengths(pairs.prompt.lengths, pairs.chosen.lengths, pairs.rejected.lengths)
-    return lengths_of([pairs[i] for i in range(len(pairs))])
+    """Return the tokens of the pairs of a data set.
+
+    Args:
+        pairs: with `pair_lengths`, such as EncodedPairs and Conversations; else examples by number.
+    """
+    known: PairLengths | None = getattr(pairs, "pair_lengths", None)
+    return lengths_of([pairs[i] for i in range(len(pairs))]) if known is None else known
 
 
 def with_targets(batch: Batch) -> Batch:

@@ -5,7 +5,6 @@ others, positions restarting and a block mask between them, or has a padded row 
 are the assistant's tokens alone. Read by train.py and trainer.py; see engine/batches.py.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,15 +14,7 @@ import torch
 
 from mmpo_core.collate import IDS
 from mmpo_core.engine.batches import Batch, Batching, Example, StepCollator
-from mmpo_core.engine.check import why_padded
 from mmpo_core.engine.rows import Ints, PairLengths, plan_padded
-from mmpo_core.engine.scoring import completion_token_logps, scorer_of
-from mmpo_core.errors import InputError
-from mmpo_core.run_options import RunOptions
-from mmpo_core.sft.conversations import Conversations, Splits
-from mmpo_core.train_batching import RunBatching, run_limits
-
-logger = logging.getLogger("mmpo_core.train")
 
 
 @dataclass(frozen=True)
@@ -61,10 +52,14 @@ class ConversationBatching(Batching):
         kept |= {name: batch[name][wanted] for name in ("source", "token_ids")}
         return kept | {"scored": torch.from_numpy(scored)}
 
-    def positions(self, lengths: PairLengths) -> int:
-        """Return the positions that a model computes for N conversations planned together."""
-        counted = super().positions(lengths)
-        return counted if self.shared else counted // 2
+    def shape(self, lengths: PairLengths) -> tuple[int, int]:
+        """Return rows and width of a micro-batch, in the order of the plan."""
+        rows, width = super().shape(lengths)
+        return (rows if self.shared else len(lengths.prompt)), width
+
+    def tokens_apart(self, lengths: PairLengths) -> int:
+        """Return the tokens of N conversations."""
+        return int(lengths.shared.sum())
 
 
 @dataclass(frozen=True)
@@ -75,47 +70,3 @@ class ConversationCollator(StepCollator):
         """Return the step; `pairs`, what its loss is divided by, is its assistant tokens."""
         tokens = sum(int(example["wanted"].sum()) for example in examples)
         return super().__call__(examples) | {"pairs": tokens}
-
-
-def conversation_batching(
-    options: RunOptions, model: Any, tokenizer: Any, splits: Splits
-) -> RunBatching:
-    """Return how a run's conversations are batched for a model.
-
-    Packed rows are used if the longest, the median and the shortest conversation have the same
-    log-probs in them as in padded rows; the reason is logged where `auto` gives them up.
-
-    Raises:
-        InputError: if packing is `shared` and the model cannot.
-    """
-    batching = ConversationBatching(tokenizer.pad_token_id, run_limits(options, model))
-    own_logits = scorer_of(model).why_not
-    if own_logits is not None:
-        logger.warning("the model's own logits are computed, not chunks of them: %s", own_logits)
-    why_not = None
-    if options.packing != "padded":
-        examples = _sample(splits["train"])
-        why_not = why_padded(model, examples, batching, completion_token_logps)
-    if why_not is not None and options.packing == "shared":
-        raise InputError(f"packing shared: {why_not}. Use --packing padded, or auto")
-    if why_not is not None:
-        logger.warning("one conversation a row (packing padded): %s", why_not)
-    shared = options.packing != "padded" and why_not is None
-    chosen = replace(batching, shared=True) if shared else batching.padded()
-    lengths = step_lengths(splits["train"])
-    return RunBatching(
-        chosen, why_not, own_logits, chosen.positions(lengths), int(lengths.shared.sum())
-    )
-
-
-def step_lengths(conversations: Conversations) -> PairLengths:
-    """Return the lengths of conversations as the engine counts them."""
-    whole = conversations.lengths
-    nothing = np.zeros_like(whole)
-    return PairLengths(whole, nothing, nothing)
-
-
-def _sample(conversations: Conversations) -> list[Example]:
-    order = np.argsort(-conversations.lengths, kind="stable")
-    places = dict.fromkeys(int(i) for i in (order[0], order[len(order) // 2], order[-1]))
-    return [conversations[place] for place in places]

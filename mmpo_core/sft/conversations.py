@@ -10,6 +10,7 @@ import pyarrow as pa
 import xxhash
 
 from mmpo_core.encoded_pairs import Ids, Ints, Ragged
+from mmpo_core.engine.rows import PairLengths
 
 Bools = npt.NDArray[np.bool_]
 _NOTHING: Ids = np.zeros(0, dtype=np.int32)
@@ -31,7 +32,7 @@ def refuse(refused: dict[str, Refused], reason: str, where: str, count: int = 1)
 
 @dataclass
 class ConversationReport:
-    """What reading and encoding did to the conversations."""
+    """What reading and encoding did to the conversations; `longest` counts tokens of one kept."""
 
     read: int = 0
     kept: int = 0
@@ -39,11 +40,12 @@ class ConversationReport:
     answers: int = 0
     system_merged: int = 0
     answers_altered: int = 0
+    longest: int = 0
     refused: dict[str, Refused] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts for run.json."""
-        names = ("read", "kept", "cut", "answers", "system_merged", "answers_altered")
+        names = ("read", "kept", "cut", "answers", "system_merged", "answers_altered", "longest")
         counts: dict[str, Any] = {name: getattr(self, name) for name in names}
         return counts | {"dropped": {reason: r.count for reason, r in self.refused.items()}}
 
@@ -88,6 +90,7 @@ class Conversations:
             prompt_ids up to the first wanted token, chosen_ids from there on, no rejected_ids;
             wanted, of the chosen_ids.
         """
+        index = range(len(self))[index]  # counted from the end, too
         here = slice(self.tokens.offsets[index], self.tokens.offsets[index + 1])
         ids, wanted = self.tokens.values[here], self.wanted[here]
         first = int(wanted.argmax())
@@ -102,6 +105,12 @@ class Conversations:
     def lengths(self) -> Ints:
         """(N,) tokens of each conversation."""
         return self.tokens.lengths
+
+    @property
+    def pair_lengths(self) -> PairLengths:
+        """Their tokens as the engine counts those of pairs: all but the wanted ones as a prompt."""
+        wanted = np.add.reduceat(self.wanted, self.tokens.offsets[:-1], dtype=np.int64)
+        return PairLengths(self.lengths - wanted, wanted, np.zeros_like(wanted))
 
     @property
     def wanted_tokens(self) -> int:

@@ -5,8 +5,7 @@ The command line is made from this class. Read next: train.py; margintool/sft.py
 
 import dataclasses
 
-from mmpo_core.errors import InputError
-from mmpo_core.run_options import RunOptions, checked_run
+from mmpo_core.run_options import RunOptions, check_evaluation, checked_run
 
 ULTRACHAT = "HuggingFaceH4/ultrachat_200k"
 ULTRACHAT_SPLIT = "train_sft"
@@ -25,6 +24,8 @@ class SftOptions(RunOptions):
             hub, if not given
         data_config: configuration of a hub dataset
         data_revision: branch, tag or commit of a hub dataset
+        eval_data: file, glob or folder to evaluate on, instead of a split; rows as in data, and the
+            same map
         lr: peak learning rate; tiny wants 3e-4 to 1e-3
         max_length: most tokens of a conversation; the end of a longer one is cut
     """
@@ -34,6 +35,7 @@ class SftOptions(RunOptions):
     split: str | None = None
     data_config: str | None = None
     data_revision: str | None = None
+    eval_data: str | None = None
     lr: float = 2e-5
     max_length: int = 2048
 
@@ -55,6 +57,5 @@ def checked_options(options: SftOptions) -> SftOptions:
         InputError: for a wrong type, a value out of range, a combination that makes no sense.
     """
     options = checked_run(options)
-    if options.eval_steps and options.eval_split == 0:
-        raise InputError("eval_steps: nothing is held out to evaluate on. Give an eval_split")
+    check_evaluation(options, "eval_data", ("eval_steps",))
     return options

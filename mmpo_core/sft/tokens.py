@@ -143,6 +143,7 @@ class _Builder:
         self._ids.append(ids)
         self._masks.append(mask)
         self._report.kept += 1
+        self._report.longest = max(self._report.longest, len(ids))
         self._report.cut += over
         # those of which a token is left
         self._report.answers += int(np.count_nonzero(mask[1:] & ~mask[:-1]))

@@ -5,92 +5,47 @@ checkpoints, log and run.json are as `train` makes them, and `train --model FOLD
 there.
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from mmpo_core.sft.conversations import ConversationReport, Conversations
+from mmpo_core.sft.conversations import Conversations
 from mmpo_core.sft.options import SftOptions, checked_options
+from mmpo_core.sft.source import RunSources, also_trained_on, encode_sources
 from mmpo_core.training_run import TrainResult, loaded, run_to_end
 
-logger = logging.getLogger("mmpo_core.train")
 
-
-@dataclass(frozen=True)
-class ConversationSource:
-    """Where conversations come from.
-
-    Attributes:
-        name: what was read, in words.
-        fingerprint: gives what identifies its content, so that a run is resumed on the same.
-        tables: yields tables of `messages` and `origin`; adds what it reads and refuses to
-            `report`.
-        report: of reading, and then of encoding.
-    """
-
-    name: str
-    fingerprint: Callable[[], str]
-    tables: Callable[[], Iterator[pa.Table]]
-    report: ConversationReport = field(default_factory=ConversationReport)
-
-
-def train_sft(options: SftOptions, source: ConversationSource) -> TrainResult:
+def train_sft(options: SftOptions, sources: RunSources) -> TrainResult:
     """Train a language model on the assistant's tokens; return what came of it.
 
     Raises:
         InputError: for options, data, models and folders that cannot be used.
     """
     from mmpo_core.run_folder import check_folder
-    from mmpo_core.sft.batching import conversation_batching
+    from mmpo_core.sft.batching import ConversationBatching
+    from mmpo_core.train_batching import run_batching
+    from mmpo_core.train_plan.out_of_memory import explained_out_of_memory
     from mmpo_core.train_progress import quiet_transformers
     from mmpo_core.training_args import training_arguments
 
     started = time.monotonic()
     options = checked_options(options)
-    checkpoint = check_folder(options, source.fingerprint)
-    arguments = training_arguments(options, evaluates=options.eval_split > 0)
-    with quiet_transformers():
-        tokenizer, splits = encode_source(options, source)
+    evaluation = sources.evaluation
+    checkpoint = check_folder(
+        options, sources.train.fingerprint, None if evaluation is None else evaluation.fingerprint
+    )
+    arguments = training_arguments(options, evaluates=sources.evaluates(options))
+    with ExitStack() as stack:
+        stack.enter_context(quiet_transformers())
+        tokenizer, splits = encode_sources(options, sources)
+        stack.enter_context(explained_out_of_memory(options, tokenizer, splits, arguments.device))
         model, weights = loaded(options, arguments.device, tokenizer, splits)
-        packing = conversation_batching(options, model, tokenizer, splits)
+        packing = run_batching(options, model, tokenizer, splits, ConversationBatching)
         trainer = build_trainer(options, arguments, model, tokenizer, splits, packing.batching)
-        record = start_record(options, source, splits)
+        record = start_record(options, sources, splits)
         record["packing"] = packing.record()
         record["weights"] = {"model": weights}
         return run_to_end(options, trainer, record, checkpoint, started=started)
-
-
-def encode_source(
-    options: SftOptions, source: ConversationSource
-) -> tuple[Any, dict[str, Conversations]]:
-    """Return the tokenizer, and conversations as `train` and, where held out, `eval`."""
-    from mmpo_core.sft.tokens import encode_conversations
-    from mmpo_core.train_data import held_out_rows
-    from mmpo_core.train_setup import start_tokenizer
-
-    tokenizer = start_tokenizer(options)
-    encoded = encode_conversations(
-        source.tables(),
-        tokenizer,
-        source.report,
-        max_length=options.max_length,
-        overlong=options.overlong,
-    )
-    for line in source.report.lines():
-        logger.info("%s", line)
-    if options.eval_split == 0:
-        return tokenizer, {"train": encoded}
-    # by content: a conversation that stands twice is not both trained on and evaluated
-    held_out = held_out_rows(
-        encoded.keys(), options.eval_split, options.seed, what="conversation"
-    ).to_numpy(zero_copy_only=False)
-    parts = {"train": ~held_out, "eval": held_out}
-    return tokenizer, {name: encoded.select(np.flatnonzero(rows)) for name, rows in parts.items()}
 
 
 def build_trainer(
@@ -112,16 +67,20 @@ def build_trainer(
 
 
 def start_record(
-    options: SftOptions, source: ConversationSource, splits: dict[str, Conversations]
+    options: SftOptions, sources: RunSources, splits: dict[str, Conversations]
 ) -> dict[str, Any]:
     """Return run.json's content as it is known before the first step."""
     from mmpo_core.run_record import versions
 
+    reports = {name: report.to_dict() for name, report in sources.reports().items()}
     return {
         "status": "unfinished",
         "arguments": options.to_dict(),
-        "conversations": {"name": source.name, "fingerprint": source.fingerprint()},
-        "data": source.report.to_dict(),
+        "conversations": sources.train.record(),
+        "eval_conversations": sources.evaluation and sources.evaluation.record(),
+        "eval_conversations_also_trained_on": also_trained_on(splits),
+        "data": reports["train"],
+        "eval_data": reports.get("eval"),
         "splits": {
             name: {
                 "conversations": len(split),

@@ -1,6 +1,9 @@
-"""Out of memory: the plan's table, and the options that would help most. Read by train.py."""
+"""Out of memory: the plan's table, and the options that would help most.
 
-from collections.abc import Iterator
+Read by train.py and sft/train.py.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,23 +12,22 @@ import torch
 from mmpo_core.engine.batches import dataset_lengths
 from mmpo_core.engine.memory import is_out_of_memory
 from mmpo_core.errors import InputError
-from mmpo_core.train_options import TrainOptions
+from mmpo_core.run_options import RunOptions
 from mmpo_core.train_plan.plan import plan_of
 from mmpo_core.train_plan.remedies import remedies
 from mmpo_core.train_plan.words import memory_rows, size
-from mmpo_core.train_setup import Splits
 
 
 @contextmanager
 def explained_out_of_memory(
-    options: TrainOptions, tokenizer: Any, pairs: Splits, device: torch.device
+    options: RunOptions, tokenizer: Any, splits: Mapping[str, Any], device: torch.device
 ) -> Iterator[None]:
     """Turn a lack of memory inside into an InputError that says what takes how much.
 
     Args:
         options: checked options.
         tokenizer: the model's.
-        pairs: split -> its pairs.
+        splits: split -> its pairs or conversations.
         device: where the run is.
     """
     try:
@@ -33,12 +35,14 @@ def explained_out_of_memory(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise InputError(_explanation(options, tokenizer, pairs, device)) from error
+        raise InputError(_explanation(options, tokenizer, splits, device)) from error
 
 
-def _explanation(options: TrainOptions, tokenizer: Any, pairs: Splits, device: torch.device) -> str:
-    plan = plan_of(options, tokenizer, pairs, device)
-    helpful = remedies(plan, tokenizer, dataset_lengths(pairs["train"]), device)
+def _explanation(
+    options: RunOptions, tokenizer: Any, splits: Mapping[str, Any], device: torch.device
+) -> str:
+    plan = plan_of(options, tokenizer, splits, device)
+    helpful = remedies(plan, tokenizer, dataset_lengths(splits["train"]), device)
     lines = ["out of memory. What the run was reckoned to take:"]
     lines += [f"  {label:<15} {text}" for label, text in memory_rows(plan)]
     lines += (

@@ -8,8 +8,8 @@ import numpy as np
 
 from mmpo_core.engine.rows import PairLengths, rounded_up
 from mmpo_core.errors import InputError
-from mmpo_core.train_options import TrainOptions
-from mmpo_core.train_plan.plan import TrainPlan, memory_of
+from mmpo_core.run_options import RunOptions
+from mmpo_core.train_plan.plan import TrainPlan, asks_online, memory_of
 
 _RANK = 16
 
@@ -37,7 +37,7 @@ def remedies(
     Args:
         plan: of the run.
         tokenizer: the model's.
-        lengths: of its train pairs.
+        lengths: of its train pairs or conversations.
         device: where it runs.
         most: how many at most.
     """
@@ -54,8 +54,8 @@ def remedies(
 
 def _candidates(
     plan: TrainPlan, lengths: PairLengths
-) -> Iterator[tuple[str, TrainOptions, PairLengths, str]]:
-    """Yield flag, options with it, lengths of the pairs under them, and what else it does."""
+) -> Iterator[tuple[str, RunOptions, PairLengths, str]]:
+    """Yield flag, options with it, lengths under them, and what else it does."""
     options = plan.options
     if not options.gradient_checkpointing:
         changed = replace(options, gradient_checkpointing=True)
@@ -71,7 +71,7 @@ def _candidates(
         yield f"--lora-rank {_RANK}", changed, lengths, "trains adapters; wants a larger --lr"
     elif options.quantize is None and not plan.device.startswith("cpu"):
         yield "--quantize 4bit", replace(options, quantize="4bit"), lengths, "rounds frozen weights"
-    if options.reference_logps == "online":
+    if asks_online(options):
         changed = replace(options, reference_logps="precomputed")
         yield "--reference-logps precomputed", changed, lengths, "same result"
     half = max(2, int(lengths.longer.max()) // 2)
@@ -79,8 +79,9 @@ def _candidates(
 
 
 def _tokens_of_longest(plan: TrainPlan, lengths: PairLengths) -> int:
-    """Return how many tokens the micro-batch of the longest pair has if it is alone."""
-    longest = lengths.shared.max() if plan.packed else 2 * lengths.longer.max()
+    """Return how many tokens the micro-batch of the longest pair or conversation has alone."""
+    one_row = plan.packed or plan.unit == "conversation"
+    longest = lengths.shared.max() if one_row else 2 * lengths.longer.max()
     return rounded_up(int(longest), 8)
 
 

@@ -15,8 +15,9 @@ import torch
 from mmpo_core.engine.attention import FORMS
 from mmpo_core.engine.batches import Batching
 from mmpo_core.engine.rows import PairLengths, deal
+from mmpo_core.run_options import RunOptions
+from mmpo_core.sft.batching import ConversationBatching
 from mmpo_core.train_batching import run_limits
-from mmpo_core.train_options import TrainOptions
 from mmpo_core.train_plan.activations import MicroBatch, layer_bytes, sizes_of
 from mmpo_core.training_args import optimizer_steps
 
@@ -47,14 +48,15 @@ class Steps:
 
 
 def likely_batching(
-    options: TrainOptions, model: Any, tokenizer: Any, device: torch.device
+    options: RunOptions, model: Any, tokenizer: Any, device: torch.device
 ) -> Batching:
-    """Return how pairs will become micro-batches, if the model takes packed rows.
+    """Return how pairs or conversations will become micro-batches, if packed rows can be used.
 
-    Whether it does is tried when its weights are loaded (engine/check.py).
+    Whether the model takes them is tried when its weights are loaded (engine/check.py).
     """
     kernel = model.config.get_text_config()._attn_implementation
-    batching = Batching(
+    kind = ConversationBatching if options.task == "sft" else Batching
+    batching = kind(
         tokenizer.pad_token_id,
         run_limits(options, model, device),
         shared=options.packing != "padded" and kernel in FORMS,
@@ -62,8 +64,8 @@ def likely_batching(
     return batching if batching.shared else batching.padded()
 
 
-def count_steps(options: TrainOptions, batching: Batching, lengths: PairLengths) -> Steps:
-    """Plan an epoch's steps on N train pairs and count what is in them."""
+def count_steps(options: RunOptions, batching: Batching, lengths: PairLengths) -> Steps:
+    """Plan an epoch's steps on N train pairs or conversations and count what is in them."""
     steps = list(_steps(options, lengths))
     made = [_shapes(batching, step) for step in steps]
     padded = [_shapes(batching.padded(), step) for step in steps]
@@ -76,12 +78,12 @@ def count_steps(options: TrainOptions, batching: Batching, lengths: PairLengths)
         rows=sum(rows for rows, _ in _flat(made)) / len(steps),
         tokens=round(scale * sum(rows * width for rows, width in _flat(made))),
         tokens_padded=round(scale * sum(rows * width for rows, width in _flat(padded))),
-        tokens_apart=int((2 * lengths.prompt + lengths.chosen + lengths.rejected).sum()),
+        tokens_apart=batching.tokens_apart(lengths),
     )
 
 
 def largest_micro_batch(
-    options: TrainOptions, batching: Batching, lengths: PairLengths, config: Any
+    options: RunOptions, batching: Batching, lengths: PairLengths, config: Any
 ) -> MicroBatch:
     """Return the micro-batch that takes most memory, of the planned steps and the longest pairs.
 
@@ -106,7 +108,7 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _steps(options: TrainOptions, lengths: PairLengths) -> Iterator[PairLengths]:
+def _steps(options: RunOptions, lengths: PairLengths) -> Iterator[PairLengths]:
     order = np.random.default_rng(options.seed).permutation(len(lengths.prompt))
     most = min(len(order), STEPS_TRIED * options.batch_size)
     for start in range(0, most, options.batch_size):

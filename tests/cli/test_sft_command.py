@@ -14,7 +14,7 @@ import pytest
 
 from margintool.progress import no_progress
 from margintool.sft import sft
-from margintool.sft_data import conversation_source
+from margintool.sft_data import conversation_sources
 from mmpo_core.sft.conversations import ConversationReport
 from mmpo_core.sft.options import ULTRACHAT, SftOptions
 
@@ -32,9 +32,10 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def read(path: Path, **options: Any) -> tuple[list[Any], ConversationReport]:
     """Return the conversations of a file, and what was said of it."""
-    source = conversation_source(
+    sources = conversation_sources(
         SftOptions(model="tiny", data=str(path), **options), lambda: nullcontext(no_progress)
     )
+    source = sources.train
     return [row for table in source.tables() for row in table.to_pylist()], source.report
 
 
@@ -130,6 +131,11 @@ def test_trains_on_real_rows_and_says_what_came_of_it(
         (["--data", "chat.jsonl", "--data-revision", "1"], "--data-revision has no effect"),
         (["--data", "chat.jsonl", "--batch-size", "0"], "batch_size must be a whole number >= 1"),
         (["--data", "users.jsonl"], "no conversation can be trained on"),
+        (["--data", "chat.jsonl", "--eval-data", "no.jsonl"], "no.jsonl: no such file or folder"),
+        (
+            ["--data", "chat.jsonl", "--eval-data", "chat.jsonl", "--eval-split", "0.2"],
+            "eval_data and eval_split both say what to evaluate on",
+        ),
         ([], f"{ULTRACHAT}: not a file here, and not to be had from the Hugging Face hub"),
     ],
 )
@@ -178,6 +184,45 @@ def test_adapters_are_trained_too(cli: Cli, tmp_path: Path):
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["adapter"]["rank"] == 2
+
+
+def test_a_file_to_evaluate_on_is_read_whole_and_a_limit_is_of_the_data(cli: Cli, tmp_path: Path):
+    """The evaluation file has a row of data in it, and one that cannot be used."""
+    chats = [[turn("user", f"Why {n}?"), turn("assistant", f"So {n}.")] for n in range(6)]
+    data = lines(tmp_path / "chat.jsonl", [{"messages": chat} for chat in chats])
+    other = [{"talk": chat} for chat in (chats[0], chats[5], [])]
+    evaluation = lines(tmp_path / "eval.jsonl", [{"talk": HELLO}, *other])
+    with gzip.open(tmp_path / "data.jsonl.gz", "wt") as file:
+        file.write(data.read_text().replace("messages", "talk"))
+    result = cli(
+        *("sft", "--model", "tiny", "--data", tmp_path / "data.jsonl.gz", "--limit", 2),
+        *("--map", "messages=talk", "--eval-data", evaluation, "--out", tmp_path / "out"),
+        *("--device", "cpu", "--max-length", 64),
+    )
+    assert result.status == 0, result.err
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [record["splits"][name]["conversations"] for name in ("train", "eval")] == [2, 3]
+    assert record["data"]["read"] == 2
+    assert record["eval_data"]["dropped"] == {"empty_conversation": 1}
+    assert record["eval_conversations"]["name"].endswith("eval.jsonl")
+    assert record["eval_conversations_also_trained_on"] == 1
+    assert "1 conversations of eval_data are trained on too" in result.err
+    assert "3 (1 dropped" in result.out
+
+
+def test_a_plan_is_printed_and_nothing_is_written(cli: Cli, tmp_path: Path):
+    chats = [{"messages": [turn("user", f"Why {n}?"), turn("assistant", "So.")]} for n in range(10)]
+    data = lines(tmp_path / "chat.jsonl", [*chats, {"messages": HELLO[:1]}])
+    before = set(tmp_path.iterdir())
+    options = ["--eval-split", "0.2", "--device", "cpu", "--out", tmp_path / "out"]
+    result = cli("sft", "--plan", "--model", "tiny", "--data", data, *options)
+    assert result.status == 0, result.err
+    assert set(tmp_path.iterdir()) == before
+    for text in ("10 of 11 kept", "1 dropped (no answer)", "2 of them", "1 (1 an epoch) of 8 conv"):
+        assert text in result.out
+    for part in ("weights", "gradients", "optimizer", "activations"):
+        assert f"  {part}" in result.out
+    assert "reference" not in result.out
 
 
 def test_library_takes_the_options_as_keywords(tmp_path: Path):

@@ -12,17 +12,17 @@ from torch.nn.functional import cross_entropy
 from transformers import MambaConfig, MambaForCausalLM, TrainingArguments
 
 from mmpo_core.encoded_pairs import Ragged
+from mmpo_core.engine.batches import dataset_lengths
 from mmpo_core.engine.rows import Limits
 from mmpo_core.errors import InputError
 from mmpo_core.sft.batching import (
     ConversationBatching,
     ConversationCollator,
-    conversation_batching,
-    step_lengths,
 )
 from mmpo_core.sft.conversations import Conversations
 from mmpo_core.sft.options import SftOptions
 from mmpo_core.sft.trainer import SftTrainer, token_losses
+from mmpo_core.train_batching import run_batching
 from tests.core.small_models import PAD, VOCABULARY, small_policy, small_tokenizer
 
 
@@ -106,7 +106,7 @@ def test_order_and_limits_change_no_tokens_loss(seed: int, tokens: int, shared: 
     order = data.draw(st.permutations(range(6)))
     batching = ConversationBatching(PAD, Limits(tokens), shared=shared)
     mixed = texts.select(order)
-    plan = batching.plan(step_lengths(mixed))
+    plan = batching.plan(dataset_lengths(mixed))
     assert sorted(int(i) for group in plan for i in group) == list(range(6))
     with torch.no_grad():
         losses = [
@@ -155,13 +155,13 @@ def test_models_that_cannot_pack_are_found_out(
 
     def choose(packing: str) -> Any:
         options = SftOptions(model="none", packing=packing, tokens_per_batch=64)
-        return conversation_batching(options, model, small_tokenizer(), splits)
+        return run_batching(options, model, small_tokenizer(), splits, ConversationBatching)
 
     packs = name == "mistral"
     chosen = choose("auto")
     assert chosen.batching.shared == packs
     assert (chosen.why_padded is None) == packs
-    assert ("one conversation a row" in caplog.text) == (not packs)
+    assert ("packing padded" in caplog.text) == (not packs)
     assert chosen.tokens_apart == int(splits["train"].lengths.sum())
     assert not choose("padded").batching.shared
     if packs:

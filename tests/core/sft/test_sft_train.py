@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,16 +13,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.schema import HISTORY
 from mmpo_core.sft.options import SftOptions, checked_options
-from mmpo_core.sft.train import ConversationSource, train_sft
+from mmpo_core.sft.source import ConversationSource, RunSources
+from mmpo_core.sft.train import train_sft
 from mmpo_core.sft.trainer import SftTrainer
-from mmpo_core.train import TrainResult, train
+from mmpo_core.train import train
+from mmpo_core.training_run import TrainResult
 from tests.core.pair_tables import METADATA, pair_table
 
 Start = Callable[..., TrainResult]
@@ -50,11 +53,16 @@ def source(count: int = 20, fingerprint: str = "content") -> ConversationSource:
 
 @pytest.fixture
 def start(tmp_path: Path, micro_model: Path) -> Start:
-    def call(name: str, data: ConversationSource | None = None, **options: Any) -> TrainResult:
+    def call(
+        name: str,
+        data: ConversationSource | None = None,
+        evaluation: ConversationSource | None = None,
+        **options: Any,
+    ) -> TrainResult:
         given = {"model": str(micro_model), "batch_size": 5, "epochs": 2, "lr": 1e-2}
         given |= {"save_steps": 2, "logging_steps": 1, "device": "cpu", "tokens_per_batch": 256}
         given |= {"out": tmp_path / name} | options
-        return train_sft(SftOptions(**given), data or source())
+        return train_sft(SftOptions(**given), RunSources(data or source(), evaluation))
 
     return call
 
@@ -162,10 +170,43 @@ def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_other_weights_or_evaluation_data_are_no_continuation(
+    start: Start, micro_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = tmp_path / "model"
+    shutil.copytree(micro_model, model)
+    given: dict[str, Any] = {"model": str(model), "eval_data": "chats", "save_steps": 1}
+    training_step = SftTrainer.training_step
+
+    def second_fails(self: SftTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == 1:
+            raise KeyboardInterrupt
+        return training_step(self, *args, **kwargs)
+
+    monkeypatch.setattr(SftTrainer, "training_step", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        start("out", evaluation=source(4, "evaluated"), **given)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="the content of the evaluation data"):
+        start("out", evaluation=source(4, "other"), resume=True, **given)
+    weights = load_file(model / "model.safetensors")
+    whole = (model / "model.safetensors").read_bytes()
+    name = next(iter(weights))
+    save_file(weights | {name: weights[name] + 1e-3}, model / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"the model .* has other weights than when the run began"):
+        start("out", evaluation=source(4, "evaluated"), resume=True, **given)
+    (model / "model.safetensors").write_bytes(whole)
+    resumed = start("out", evaluation=source(4, "evaluated"), resume=True, **given)
+    assert resumed.record["status"] == "finished"
+    assert resumed.record["splits"]["eval"]["conversations"] == 4
+    assert resumed.record["eval_conversations_also_trained_on"] == 4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"eval_split": 0.0, "eval_steps": 3}, "nothing is held out"),
+        ({"eval_split": 0.2, "eval_data": "x.jsonl"}, "eval_data and eval_split both"),
         ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
         ({"packing": "dense"}, "packing: 'dense' is not one of auto, shared, padded"),
         ({"resume": True, "overwrite": True}, "give one of them"),
@@ -184,11 +225,12 @@ def test_one_conversation_leaves_none_to_train_on(start: Start):
 SCRIPT = """
 import sys
 from mmpo_core.sft.options import SftOptions
+from mmpo_core.sft.source import RunSources
 from mmpo_core.sft.train import train_sft
 from tests.core.sft.test_sft_train import source
 model, out = sys.argv[1:]
 train_sft(SftOptions(model=model, out=out, lr=1e-2, batch_size=4, tokens_per_batch=128, epochs=2,
-                     eval_split=0.25, logging_steps=1, device="cpu"), source(13))
+                     eval_split=0.25, logging_steps=1, device="cpu"), RunSources(source(13)))
 """
 
 
