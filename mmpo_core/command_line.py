@@ -1,9 +1,10 @@
 """Options as words of a command line, for cards that say how a thing was made.
 
-Read by model_card.py and by margintool/card/command_line.py.
+Read by model_card.py, and by margintool/card/command_line.py and margintool/page/commands.py.
 """
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
@@ -20,3 +21,20 @@ def option_words(name: str, value: Any) -> Iterator[str]:
         return
     for item in value if isinstance(value, list | tuple) else [value]:
         yield from (f"--{flag}", str(item))
+
+
+def changed_words(
+    options_class: type, arguments: Mapping[str, Any], leave_out: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield the words of those options that are not as they are by default.
+
+    Args:
+        options_class: the options dataclass.
+        arguments: its fields as JSON holds them; unknown ones are passed over.
+        leave_out: fields that are not wanted.
+    """
+    for field in dataclasses.fields(options_class):
+        value = arguments.get(field.name)
+        plain = list(field.default) if isinstance(field.default, tuple) else field.default
+        if value is not None and value != plain and field.name not in leave_out:
+            yield from option_words(field.name, value)

@@ -16,7 +16,7 @@ from mmpo_core.card_tables import (
     settings_table,
     versions_table,
 )
-from mmpo_core.command_line import option_words
+from mmpo_core.command_line import changed_words
 from mmpo_core.run_options import RunOptions
 
 CARD_FILE = "README.md"
@@ -175,18 +175,11 @@ def _results(record: Mapping[str, Any]) -> Iterator[str]:
 
 def run_command(options: RunOptions, record: Mapping[str, Any]) -> str:
     """Return the command line of a run, with those options that differ from their defaults."""
-    import dataclasses
-
     arguments = _arguments(record)
     words = ["margintool", "sft" if options.task == "sft" else "train"]
     if "pairs" in arguments:
         words.append(str(arguments.pop("pairs")))
-    for field in dataclasses.fields(options):
-        value = arguments.get(field.name)
-        plain = list(field.default) if isinstance(field.default, tuple) else field.default
-        if value is not None and value != plain and field.name not in _NOT_ABOUT_MODEL:
-            words += option_words(field.name, value)
-    return shlex.join(words)
+    return shlex.join([*words, *changed_words(type(options), arguments, _NOT_ABOUT_MODEL)])
 
 
 def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from margintool.cli.losses import losses_command
 from margintool.cli.merge import merge_command
 from margintool.cli.models import models_command
 from margintool.cli.presets import presets_command
+from margintool.cli.report import report_command
 from margintool.cli.score import score_command
 from margintool.cli.sft import sft_command
 from margintool.cli.similarity import SIMILARITY_COMMANDS
@@ -48,6 +49,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train_command, "A policy or a reward model from a pair file"),
     "sweep": (sweep_command, "Training runs over a grid, compared on held-out pairs"),
     "evaluate": (evaluate_command, "How good and how well calibrated models are on pairs"),
+    "report": (report_command, "One HTML page on runs and evaluations"),
     "merge": (merge_command, "A model folder from an adapter and its base"),
     "demo": (demo_command, "The whole job offline, on simulated votes"),
     "card": (card_command, "A dataset card for a pair file"),

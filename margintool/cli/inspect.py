@@ -13,6 +13,10 @@ def inspect_command(
         Path | None,
         typer.Option(help="Draw margins, targets and length bias into this PNG file."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with pictures, tables and the pairs of --sample there."),
+    ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Print so many pairs, drawn at random.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 42,
 ) -> None:
@@ -23,10 +27,18 @@ def inspect_command(
     Every breach of the contract is named with its first bad row; the exit status is then 2.
     """
     from margintool.cli.progress import progress_bar
-    from margintool.report.inspecting import inspect_pairs
     from margintool.report.text import print_report
 
     with progress_bar() as progress:
-        report = inspect_pairs(pairs, plot=plot, sample=sample, seed=seed, progress=progress)
+        if html is None:
+            from margintool.report.inspecting import inspect_pairs
+
+            report = inspect_pairs(pairs, plot=plot, sample=sample, seed=seed, progress=progress)
+        else:
+            from margintool.page.writing import inspect_page
+
+            report = inspect_page(
+                pairs, html, plot=plot, sample=sample, seed=seed, progress=progress
+            )
     typer.echo(report.to_json()) if json else print_report(report)
     raise typer.Exit(2 if report.breaches else 0)

@@ -1,0 +1,138 @@
+"""What a page is made of, as plain frozen dataclasses: sections of blocks. No HTML here.
+
+Every text in them is shown as it stands: the template escapes all. Made by the modules beside
+this one, read by render.py and page.html.jinja, which has a macro for each `kind`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from margintool.report.rows import Fact, Grid
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Words. quiet: a remark rather than a finding."""
+
+    kind: ClassVar[str] = "paragraph"
+    text: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    kind: ClassVar[str] = "facts"
+    rows: Sequence[Fact]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; its first column names the rows. It scrolls where it is wider than the page."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture.
+
+    Attributes:
+        source: a data: URI.
+        width, height: its natural size, in CSS pixels.
+        alt: what a reader who does not see it has to know.
+        caption: shown below.
+    """
+
+    kind: ClassVar[str] = "picture"
+    source: str
+    width: int
+    height: int
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures beside each other, where there is room."""
+
+    kind: ClassVar[str] = "gallery"
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to be copied."""
+
+    kind: ClassVar[str] = "code"
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text of a pair. rest: how many characters were cut off."""
+
+    who: str
+    text: str
+    rest: int = 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair, folded: `title` is what is seen of it at first."""
+
+    kind: ClassVar[str] = "pair"
+    title: str
+    facts: Sequence[Fact]
+    said: Sequence[Said]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are seen after a click."""
+
+    kind: ClassVar[str] = "fold"
+    title: str
+    blocks: Sequence["Block"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Blocks under a heading of their own."""
+
+    kind: ClassVar[str] = "part"
+    title: str
+    blocks: Sequence["Block"]
+
+
+Block = Paragraph | Facts | Table | Picture | Gallery | Code | Pair | Fold | Part
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section. key: its anchor, unique in the page."""
+
+    key: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        title: its heading.
+        lead: what it is about, in a sentence.
+        sections: what there is to show.
+        left_out: what there was nothing to show of, each with the reason.
+    """
+
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    left_out: Sequence[str] = ()
