@@ -131,10 +131,10 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     Folders are joined by `-`, so that a name can be a folder's: runs/a/policy and runs/b/policy are
     a-policy and b-policy. Names that are the same even so get numbers.
     """
-    parts = {name: [p for p in Path(name).parts if p not in ("/", ".", "..")] for name in names}
+    parts = {name: _named_parts(name) for name in names}
     labels: dict[str, str] = {}
     for name in names:
-        own = parts[name] or [name]
+        own = parts[name]
         others = [parts[other] for other in names if other != name]
         length = next(
             (n for n in range(1, len(own)) if all(own[-n:] != one[-n:] for one in others)),
@@ -146,6 +146,11 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
             number += 1
         labels[name] = label
     return labels
+
+
+def _named_parts(name: str) -> list[str]:
+    parts = [part for part in Path(name).parts if part not in ("/", ".", "..")]
+    return parts or [Path(name).resolve().name or "model"]
 
 
 def _refuse_unread(models: Sequence[EvaluatedModel], options: PredictOptions) -> None:
