@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow check format docs bench clean
+.PHONY: demo test test-slow check format docs bench bench-score bench-judge bench-similarity \
+	bench-train clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,8 +35,15 @@ format: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)
-	$(BIN)/python benchmarks/score.py
+# One after another, since they share the machine; each alone by its own target.
+bench:
+	$(MAKE) bench-score
+	$(MAKE) bench-judge
+	$(MAKE) bench-similarity
+	$(MAKE) bench-train
+
+bench-score bench-judge bench-similarity bench-train: bench-%: $(STAMP)
+	$(BIN)/python benchmarks/$*.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

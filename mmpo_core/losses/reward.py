@@ -1,30 +1,23 @@
 """REWARD_LOSSES: what `train --objective reward` can minimise. h = r(x, yw) - r(x, yl)."""
 
+from dataclasses import replace
+
 import torch
 
-from mmpo_core.losses import functions
 from mmpo_core.losses.base import Loss, same_shape
+from mmpo_core.losses.policy import LOSSES
 
 Tensor = torch.Tensor
 
+# the same functions of h as for policies; sources that use them for reward models
 REWARD_LOSSES: dict[str, Loss] = {
-    "mmpo": Loss(
-        function=functions.soft_bradley_terry,
-        equation="-p logsigmoid(h) - (1 - p) logsigmoid(-h)",
-        source="MMPO, arXiv 2410.03145, section 3",
-        reads="target",
-        hard_labels=False,
-    ),
-    "hard": Loss(
-        function=functions.hard,
-        equation="-logsigmoid(h)",
+    "mmpo": LOSSES["mmpo"],
+    "hard": replace(
+        LOSSES["dpo"],
         source="Bradley-Terry with certain labels, InstructGPT, arXiv 2203.02155, equation 1",
     ),
-    "offset": Loss(
-        function=functions.offset,
-        equation="-logsigmoid(h - gamma m)",
-        source="Llama 2, arXiv 2307.09288, equation 2, with margin gamma m",
-        reads="target_gap",
+    "offset": replace(
+        LOSSES["odpo"], source="Llama 2, arXiv 2307.09288, equation 2, with margin gamma m"
     ),
 }
 
