@@ -93,8 +93,8 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", _accuracy, MORE),
     "nll": Metric("NLL", lambda p, _: mean(cross_entropy(p.h, p.target), p), LESS),
     "nll_hard": Metric("NLL, hard labels", lambda p, _: mean(cross_entropy(p.h, p.label), p), LESS),
-    "brier": Metric("Brier score", lambda p, _: _square(p, p.target), LESS),
-    "brier_hard": Metric("Brier score, hard labels", lambda p, _: _square(p, p.label), LESS),
+    "brier": Metric("Brier", lambda p, _: _square(p, p.target), LESS),
+    "brier_hard": Metric("Brier, hard labels", lambda p, _: _square(p, p.label), LESS),
     "ece": Metric("ECE", lambda p, bins: calibration_error(_soft(p, bins)), LESS),
     "ece_hard": Metric(
         "ECE, hard labels",
@@ -102,26 +102,24 @@ METRICS: dict[str, Metric] = {
         LESS,
     ),
     "ece_equal_mass": Metric(
-        "ECE, equal-mass bins",
+        "ECE, equal mass",
         lambda p, bins: calibration_error(binned(p, p.target, equal_mass, bins)),
         LESS,
     ),
-    "ece_debiased": Metric(
-        "debiased calibration error", lambda p, bins: debiased_error(_soft(p, bins)), LESS
+    "l2_debiased": Metric(
+        "L2 error, debiased", lambda p, bins: debiased_error(_soft(p, bins)), LESS
     ),
-    "mce": Metric("maximum calibration error", lambda p, bins: maximum_error(_soft(p, bins)), LESS),
-    "reward_margin": Metric("reward margin h, mean", lambda p, _: mean(p.h, p)),
-    "reward_margin_sd": Metric("reward margin h, sd", lambda p, _: _spread(p)),
-    "reward_margin_p05": Metric("reward margin h, 5%", _quantile(0.05)),
-    "reward_margin_p25": Metric("reward margin h, 25%", _quantile(0.25)),
-    "reward_margin_p50": Metric("reward margin h, median", _quantile(0.5)),
-    "reward_margin_p75": Metric("reward margin h, 75%", _quantile(0.75)),
-    "reward_margin_p95": Metric("reward margin h, 95%", _quantile(0.95)),
-    "spearman": Metric(
-        "Spearman of h and margin", lambda p, _: Ordered(spearman(p.h, p.margin)), MORE
-    ),
-    "spearman_both_ways": Metric("Spearman, pairs both ways", lambda p, _: _both_ranked(p), MORE),
-    "aurc": Metric("area under risk-coverage", _risk_area, LESS),
+    "mce": Metric("MCE", lambda p, bins: maximum_error(_soft(p, bins)), LESS),
+    "reward_margin": Metric("mean h", lambda p, _: mean(p.h, p)),
+    "reward_margin_sd": Metric("sd of h", lambda p, _: _spread(p)),
+    "reward_margin_p05": Metric("h, 5%", _quantile(0.05)),
+    "reward_margin_p25": Metric("h, 25%", _quantile(0.25)),
+    "reward_margin_p50": Metric("h, median", _quantile(0.5)),
+    "reward_margin_p75": Metric("h, 75%", _quantile(0.75)),
+    "reward_margin_p95": Metric("h, 95%", _quantile(0.95)),
+    "spearman": Metric("Spearman", lambda p, _: Ordered(spearman(p.h, p.margin)), MORE),
+    "spearman_both_ways": Metric("Spearman, both ways", lambda p, _: _both_ranked(p), MORE),
+    "aurc": Metric("AURC", _risk_area, LESS),
 }
 """Name in evaluation.json -> metric. Spearman of `h` and margin asks whether clearer pairs get a
 larger h; both ways, (h, m) and (-h, -m), it counts the winner too and turning pairs round changes

@@ -49,7 +49,7 @@ def test_pairs_of_one_prompt_are_drawn_together():
     """Ten copies of each pair say nothing new: the interval is that of the pairs alone."""
     some = pairs(50, 50)
     copies = some.take(np.repeat(np.arange(50), 10))
-    names = ("accuracy", "ece", "spearman", "aurc", "ece_debiased")
+    names = ("accuracy", "ece", "spearman", "aurc", "l2_debiased")
     once, tenfold = (estimates(each, names, resamples=100) for each in (some, copies))
     for name in names:
         assert tenfold[name].interval() == pytest.approx(once[name].interval(), abs=1e-9), name

@@ -86,10 +86,10 @@ def test_debiased_by_hand():
     """
     prompt = [0, 0, 1]
     clear = made([np.log(3)] * 3, [1, 1, 0.5], [1, 1, 1], prompt=prompt)
-    assert values(clear, ["ece_debiased"])["ece_debiased"] == 0.0
+    assert values(clear, ["l2_debiased"])["l2_debiased"] == 0.0
     close = made([np.log(3)] * 3, [1, 1, 7 / 8], [1, 1, 1], prompt=prompt)
     expected = np.sqrt(209 / 5184)
-    assert values(close, ["ece_debiased"])["ece_debiased"] == pytest.approx(expected, abs=1e-12)
+    assert values(close, ["l2_debiased"])["l2_debiased"] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -139,7 +139,7 @@ def test_debiased_error_is_that_of_kumar_liang_and_ma_where_theirs_applies():
         bias = here.mean() * (1 - here.mean()) / (len(here) - 1)
         total += len(here) / 900 * ((level - here.mean()) ** 2 - bias)
     pairs = made(np.log(p / (1 - p)), y, y)
-    assert values(pairs)["ece_debiased"] == pytest.approx(np.sqrt(total), abs=1e-9)
+    assert values(pairs)["l2_debiased"] == pytest.approx(np.sqrt(total), abs=1e-9)
 
 
 def test_debiased_error_has_no_bias_where_the_plain_one_has():
@@ -155,7 +155,7 @@ def test_debiased_error_has_no_bias_where_the_plain_one_has():
         p = np.full(40, 0.75)
         t = 0.75 + np.repeat(rng.uniform(-0.2, 0.2, 20), 2)
         pairs = made(np.log(p / (1 - p)), t, np.ones(40), prompt=np.repeat(np.arange(20), 2))
-        statistic = METRICS["ece_debiased"].make(pairs, BINS)
+        statistic = METRICS["l2_debiased"].make(pairs, BINS)
         count, gap, gap_gap, gap_count, count_count, prompts = statistic.table.sum(0).reshape(6, -1)
         at = 7
         mean = gap[at] / count[at]
