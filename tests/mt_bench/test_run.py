@@ -11,6 +11,7 @@ import pytest
 from margintool.judge.asking.fence import unfenced
 from margintool.judge.journal.journal import Journal
 from margintool.judge.mock.quality import mock_exact, rounded
+from margintool.judge.mock.question import message_hash
 from margintool.mt_bench.facts import TEMPERATURES
 from mmpo_core.generation.local import LocalModel
 from tests.conftest import CliResult
@@ -288,3 +289,24 @@ def test_a_category_of_ones_own(
     assert done.status == 0, done.err
     assert "answered at temperature 0.7: cooking" in caplog.text
     assert {row["sampling"]["temperature"] for row in lines(out / "generated.jsonl")} == {0.7}
+
+
+def test_a_request_that_fails_is_counted_and_sent_again(
+    run: Run, start_mock: Callable[..., MockJudge], files: list[str], tmp_path: Path
+) -> None:
+    """Without retries some requests meet a server's error; the next run sends those alone."""
+    judge = start_mock(faults="error=0.5", seed=1)
+    path = write(tmp_path / "answers.jsonl", answers(FEW))
+    given = ["unused", *files, "--answers", path, *judged_by(judge)]
+    first = run(*given, "--retries", 0)
+    failed = [row for row in rows_in(tmp_path / "out") if row["rating"] is None]
+    assert 0 < len(failed) < 8
+    assert (first.status, f"{len(failed)} requests failed" in first.err) == (1, True), first.err
+    assert {row["reason"] for row in failed} == {"judge_failed"}
+    second = run(*given, "--retries", 3)
+    assert second.status == 0, second.err
+    assert report_in(tmp_path / "out")["ratings"]["overall"]["both"]["rated"] == 8
+    with Journal.open(tmp_path / "out" / "judge.journal.sqlite", write=False) as journal:
+        mine = {message_hash(row.request.body) for row in journal.all_rows()}
+    # what finds out how the server wants to be asked may be repeated
+    assert {n for message, n in judge.stats()["messages"].items() if message in mine} == {1}

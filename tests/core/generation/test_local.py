@@ -163,6 +163,15 @@ def test_no_room_for_a_question(tmp_path: Path) -> None:
         answers(load_local("tiny"), [ask("a", Sampling(max_new_tokens=2048))], tmp_path / "a.jsonl")
 
 
+def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(LocalModel, "_batch", full)
+    with pytest.raises(InputError, match="give --batch-size less"):
+        answers(load_local("tiny"), [ask("a")], tmp_path / "a.jsonl")
+
+
 @pytest.mark.parametrize(
     ("how", "said"), [({"batch_size": 0}, "batch size"), ({"device": "nowhere"}, "device")]
 )
