@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mmpo_core.engine.attention import skips_hidden
 from mmpo_core.engine.batches import Batching, dataset_lengths
 from mmpo_core.engine.check import choose_batching
 from mmpo_core.engine.rewards import reward_values
@@ -99,11 +100,12 @@ def run_limits(options: RunOptions, model: Any, device: torch.device | None = No
         device: where it will run.
     """
     device = device or model.device
-    flex = model.config.get_text_config()._attn_implementation == _FLEX
+    config = model.config.get_text_config()
+    flex = config._attn_implementation == _FLEX
     aligned = 1 if device.type == "cpu" else _ALIGNED
     return Limits(
         tokens=options.tokens_per_batch or tokens_per_batch(device),
         pairs=options.micro_batch_size,
-        long_rows=flex,
+        long_rows=skips_hidden(config, device),
         multiple_of=_FLEX_BLOCK if flex else aligned,
     )

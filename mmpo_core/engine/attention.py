@@ -11,12 +11,17 @@ from typing import Any
 
 import torch
 
+from mmpo_core.engine.block_mask import SIDES, block_mask
+from mmpo_core.engine.by_pair import carrying_spans
 from mmpo_core.errors import InputError
 
 Tensor = torch.Tensor
 
-_SIDES = 3  # prompt, chosen, rejected
 _FULL, _SLIDING = "full_attention", "sliding_attention"
+_ENDLESS = 2**31 - 1
+# flex_attention is compiled again for one row or several, one block or several, gradients or none.
+# Past dynamo's own limit of 8 it would run uncompiled from then on, and hold every score.
+_KINDS_OF_SHAPES = 64
 
 
 def packed_attention(config: Any, segments: Tensor, positions: Tensor, dtype: torch.dtype) -> Any:
@@ -42,13 +47,27 @@ def packed_attention(config: Any, segments: Tensor, positions: Tensor, dtype: to
     window = getattr(config, "sliding_window", None)
     form = _form(config)
     if kinds <= {_FULL, _SLIDING} and len(kinds) > 1:
+        # for flex_attention, one compiled kernel serves both kinds if both have a window
+        full = _ENDLESS if form is _blocks else None
         return {
-            _FULL: form(segments, positions, None, dtype),
+            _FULL: form(segments, positions, full, dtype),
             _SLIDING: form(segments, positions, window, dtype),
         }
     # one kind of layer; models without layer types slide everywhere if there is a window
     slides = kinds != {_FULL} and not kinds - {_SLIDING}
     return form(segments, positions, window if slides else None, dtype)
+
+
+def skips_hidden(config: Any, device: torch.device) -> bool:
+    """Return whether attention leaves out what a packed row's mask hides, so that rows may be long.
+
+    Args:
+        config: the decoder's.
+        device: where it runs.
+    """
+    windowed = getattr(config, "sliding_window", None) is not None
+    by_pair = config._attn_implementation == "sdpa" and device.type == "cpu" and not windowed
+    return by_pair or config._attn_implementation == "flex_attention"
 
 
 def _form(config: Any) -> Callable[[Tensor, Tensor, int | None, torch.dtype], Any]:
@@ -60,13 +79,13 @@ def _form(config: Any) -> Callable[[Tensor, Tensor, int | None, torch.dtype], An
     return FORMS[name]
 
 
-def sees(segments: Tensor, positions: Tensor, window: int | None) -> Callable[..., Tensor]:
+def sees(segments: Tensor, positions: Tensor, window: int | Tensor | None) -> Callable[..., Tensor]:
     """Return f(row, head, query, key) -> bool, elementwise over index tensors."""
 
     def visible(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         mine, other = segments[row, query], segments[row, key]
-        same_pair = mine // _SIDES == other // _SIDES
-        seen = (query >= key) & same_pair & ((other % _SIDES == 0) | (mine == other))
+        same_pair = mine // SIDES == other // SIDES
+        seen = (query >= key) & same_pair & ((other % SIDES == 0) | (mine == other))
         if window is not None:
             seen = seen & (positions[row, query] - positions[row, key] < window)
         return seen
@@ -82,6 +101,15 @@ def _boolean(segments: Tensor, positions: Tensor, window: int | None, dtype: tor
     return visible(row, row, place[None, :, None], place[None, None, :])[:, None]
 
 
+def _for_sdpa(
+    segments: Tensor, positions: Tensor, window: int | None, dtype: torch.dtype
+) -> Tensor:
+    mask = _boolean(segments, positions, window, dtype)
+    # on a GPU a launch for every pair was never measured against one with a mask
+    bound = window is not None and int(positions.max()) >= window
+    return mask if bound or mask.device.type != "cpu" else carrying_spans(mask, segments)
+
+
 def _additive(
     segments: Tensor, positions: Tensor, window: int | None, dtype: torch.dtype
 ) -> Tensor:
@@ -91,23 +119,15 @@ def _additive(
 
 
 def _blocks(segments: Tensor, positions: Tensor, window: int | None, dtype: torch.dtype) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    rows, width = segments.shape
-    return create_block_mask(
-        sees(segments, positions, window),
-        B=rows,
-        H=None,
-        Q_LEN=width,
-        KV_LEN=width,
-        device=str(segments.device),
-        # without compilation the whole square would be made first
-        _compile=segments.device.type != "cpu",
-    )
+    limits = torch._dynamo.config
+    limits.cache_size_limit = max(limits.cache_size_limit, _KINDS_OF_SHAPES)
+    # a number would be compiled into the kernel
+    reach = None if window is None else torch.tensor(window, device=segments.device)
+    return block_mask(sees(segments, positions, reach), segments, positions, window)
 
 
 FORMS: dict[str, Callable[[Tensor, Tensor, int | None, torch.dtype], Any]] = {
-    "sdpa": _boolean,
+    "sdpa": _for_sdpa,
     "eager": _additive,
     "flex_attention": _blocks,
 }

@@ -6,13 +6,16 @@ the longest pairs that still fit, so that short pairs lie where padding would be
 a few hundredths of no padding. The longest micro-batch comes first: if memory runs out, it does so
 at once.
 
-Why rows no wider than their longest pair: attention with a block mask computes the whole T x T
-square, wanted or not, so a row of n pairs costs n times the attention of n rows. Measured on one
-core with sdpa (7 M parameters, 32 pairs of 20 to 660 tokens, forward and backward of the decoder):
-rows as wide as their longest pair 9.8 to 10.3 s with 512 to 2048 tokens a micro-batch; twice as
-wide 12.4 s; 1024 wide 12.6 s, 2048 wide 17.9 s, 4096 wide 29.2 s, though with no padding at all.
+Why rows no wider than their longest pair: attention with a block mask often computes the whole T x
+T square, wanted or not: a row of n pairs costs n times the attention of n rows. Measured on one
+core with sdpa and a mask (7 M parameters, 32 pairs of 20 to 660 tokens, forward and backward of the
+decoder): rows as wide as their longest pair 9.8 to 10.3 s with 512 to 2048 tokens a micro-batch;
+twice as wide 12.4 s; 1024 wide 12.6 s, 2048 wide 17.9 s, 4096 wide 29.2 s, though with no padding
+at all.
 
-FlexAttention skips the blocks that the mask leaves empty: there one long row has least padding.
+FlexAttention skips the blocks that the mask leaves empty, and sdpa on a CPU goes pair by pair
+(by_pair.py): there one long row has least padding. Measured on four pairs of 367 to 603 tokens in
+one run: padded 2.70 s of CPU time, rows with a mask 1.78, the same by pair 1.68, one long row 1.59.
 """
 
 from collections.abc import Iterator
