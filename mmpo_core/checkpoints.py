@@ -1,6 +1,7 @@
 """The checkpoints in a run's folder: which are whole, which can go.
 
-Trainer writes them: checkpoint-N after step N. Read by train.py and run_folder.py.
+Trainer writes them: checkpoint-N after step N. checkpoint_layouts.py knows the files of weights and
+optimizer, which depend on the wrapper. Read by train.py and run_folder.py.
 """
 
 import json
@@ -10,9 +11,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmpo_core.checkpoint_layouts import LAYOUTS, layout_of
+
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
-# what accelerate and DeepSpeed write in place of one optimizer.pt
-_UNKNOWN = ("pytorch_model_fsdp*", "optimizer_*", "global_step*")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -39,44 +40,27 @@ def _processes(folder: Path) -> list[int]:
         return [1]
 
 
-def unknown_layout(folder: Path) -> Path | None:
-    """Return a checkpoint of a layout that is_whole does not know: FSDP's or DeepSpeed's."""
-    for _, path in numbered_checkpoints(folder):
-        if any(next(path.glob(pattern), None) for pattern in _UNKNOWN):
-            return path
-    return None
-
-
 def is_whole(checkpoint: Path, processes: Sequence[int] = (1,)) -> bool:
     """Whether a checkpoint's files are all there and none is cut short.
 
     Trainer writes trainer_state.json last; the others are checked by their own formats: a
-    safetensors file states its length, and a torch file is a zip archive, whose directory ends it.
+    safetensors file states its length, a torch file is a zip archive, whose directory ends it, and
+    shards have their lengths in a file of metadata.
 
     Args:
-        checkpoint: folder that Trainer wrote, of one process or of DDP.
+        checkpoint: folder that Trainer wrote.
         processes: how many the run may have had then; each saves a random state of its own.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        weights = list(checkpoint.glob("*.safetensors"))
-        index = checkpoint / "model.safetensors.index.json"
-        if index.exists():
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            weights = [checkpoint / name for name in shards]
-        for path in weights:
-            with safe_open(path, framework="pt"):
-                pass
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, ValueError):
         return False
-    archives = map(zipfile.is_zipfile, (checkpoint / "optimizer.pt", checkpoint / "scheduler.pt"))
-    states = any(
+    parts_are_whole = LAYOUTS[layout_of(checkpoint)]
+    return zipfile.is_zipfile(checkpoint / "scheduler.pt") and any(
         all(zipfile.is_zipfile(checkpoint / name) for name in _random_states(count))
+        and parts_are_whole(checkpoint, count)
         for count in processes
     )
-    return bool(weights) and all(archives) and states
 
 
 def _random_states(processes: int) -> list[str]:

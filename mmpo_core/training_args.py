@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from mmpo_core.checkpoints import last_checkpoint
 from mmpo_core.errors import InputError, nearest
 from mmpo_core.liger import require_liger
 from mmpo_core.run_options import RunOptions
@@ -81,12 +82,12 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
 
     Raises:
         InputError: for batch sizes that do not divide, an unknown key, a value that transformers
-            refuses, one that needs held-out pairs or a package that are not there, or a launcher
-            that asks for what would not be done.
+            refuses, one that needs held-out pairs or a package that are not there, a launcher that
+            asks for what would not be done, or a checkpoint of another wrapper.
     """
     from transformers import TrainingArguments
 
-    from mmpo_core.wrappers import check_launch, load_whole
+    from mmpo_core.wrappers import check_launch, check_resumable, load_whole
 
     fields = {
         "output_dir": str(options.folder),
@@ -103,6 +104,8 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
     _check_settings(arguments, evaluates=evaluates)
     check_launch(arguments)
     load_whole(arguments)
+    if options.resume and (checkpoint := last_checkpoint(options.folder)):
+        check_resumable(arguments, checkpoint)
     if options.liger:
         require_liger(on_cpu=runs_on_cpu(options))
     # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1

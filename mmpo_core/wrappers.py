@@ -7,6 +7,7 @@ training_args.py (before anything is loaded) and train_progress.py (when the ste
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from accelerate.utils import DistributedType
@@ -14,11 +15,11 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 from torch.nn.parallel import DistributedDataParallel
 from transformers import TrainerCallback
 
+from mmpo_core.checkpoint_layouts import DEEPSPEED, FSDP, PLAIN, layout_of
 from mmpo_core.errors import InputError
 
 logger = logging.getLogger("mmpo_core.train")
 
-FSDP, DEEPSPEED = "FSDP", "DeepSpeed"
 # what `accelerate launch` sets in the environment of each process
 _VARIABLES = {DEEPSPEED: "ACCELERATE_USE_DEEPSPEED", FSDP: "ACCELERATE_USE_FSDP"}
 _NOT_FSDP1 = "FSDP of version 1 is not supported. Set fsdp_version: 2"
@@ -114,6 +115,21 @@ def load_whole(arguments: Any) -> None:
 
 def _plainly(kind: DistributedType) -> str:
     return "in one process" if kind == DistributedType.NO else "plain DDP"
+
+
+def check_resumable(arguments: Any, checkpoint: Path) -> None:
+    """Raise InputError if a checkpoint was saved by another wrapper than is asked for now.
+
+    Args:
+        arguments: transformers.TrainingArguments.
+        checkpoint: to go on from.
+    """
+    now, then = wrapper_asked_for(arguments) or PLAIN, layout_of(checkpoint)
+    if now != then:
+        raise InputError(
+            f"{checkpoint}: was saved by {then}, and this is {now}. Resume with the configuration "
+            "of accelerate that the run began with"
+        )
 
 
 def check_wrapped(asked: str | None, model: Any) -> None:

@@ -148,23 +148,6 @@ def test_a_checkpoint_of_several_processes_wants_the_random_state_of_each(
     assert last_checkpoint(tmp_path) == copy
 
 
-@pytest.mark.parametrize("made", ["pytorch_model_fsdp_0", "optimizer_0", "global_step4"])
-def test_a_checkpoint_of_fsdp_or_deepspeed_is_named_as_such(
-    made: str, start: Start, interrupt: Callable[[int], None], tmp_path: Path
-):
-    """Their folders, and no optimizer.pt; checkpoint 2 is gone already."""
-    interrupt(9)
-    with pytest.raises(KeyboardInterrupt):
-        start("broken", save_total_limit=1)
-    assert json.loads((tmp_path / "broken" / "run.json").read_text())["processes"] == [1]
-    (tmp_path / "broken" / "checkpoint-4" / "optimizer.pt").unlink()
-    with pytest.raises(InputError, match="no complete checkpoint"):
-        start("broken", resume=True)
-    (tmp_path / "broken" / "checkpoint-4" / made).mkdir()
-    with pytest.raises(InputError, match=r"checkpoint-4: is laid out as FSDP or DeepSpeed"):
-        start("broken", resume=True)
-
-
 @pytest.fixture(scope="module")
 def checkpoint(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
