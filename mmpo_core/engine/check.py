@@ -17,6 +17,7 @@ import torch
 
 from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.engine.batches import Batching, dataset_lengths
+from mmpo_core.engine.memory import is_out_of_memory
 from mmpo_core.engine.rows import rounded_up
 from mmpo_core.engine.scoring import (
     CALL_ERRORS,
@@ -128,9 +129,9 @@ def _packed_values(
     """Return the values, or why the model does not give any."""
     try:
         return _values(model, function, batch)
-    except torch.OutOfMemoryError:
-        raise
     except (InputError, *CALL_ERRORS) as error:
+        if is_out_of_memory(error):
+            raise
         said = str(error).partition("\n")[0]
         return f"the model takes no packed rows ({type(error).__name__}: {said})"
 

@@ -137,6 +137,16 @@ def test_what_is_allowed_follows_the_coarsest_weights():
     assert check._coarsest(small_policy(0)) == torch.float32
 
 
+def test_a_lack_of_memory_is_no_reason_to_pad():
+    """Padded rows hold more: the run would end there, and the reason given would be wrong."""
+
+    def starved(*_: Any) -> torch.Tensor:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        choose_batching(small_policy(0), SPLITS, BATCHING, "auto", starved)
+
+
 def test_flash_attention_pads_and_says_why():
     """The kernels are not here: they would be asked for by the padded rows alone."""
     model = small_policy(0)
