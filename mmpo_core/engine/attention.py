@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mmpo_core.engine.block_mask import SIDES, block_mask
+from mmpo_core.engine.by_pair import carrying_spans
 from mmpo_core.errors import InputError
 
 Tensor = torch.Tensor
@@ -57,6 +58,18 @@ def packed_attention(config: Any, segments: Tensor, positions: Tensor, dtype: to
     return form(segments, positions, window if slides else None, dtype)
 
 
+def skips_hidden(config: Any, device: torch.device) -> bool:
+    """Return whether attention leaves out what a packed row's mask hides, so that rows may be long.
+
+    Args:
+        config: the decoder's.
+        device: where it runs.
+    """
+    windowed = getattr(config, "sliding_window", None) is not None
+    by_pair = config._attn_implementation == "sdpa" and device.type == "cpu" and not windowed
+    return by_pair or config._attn_implementation == "flex_attention"
+
+
 def _form(config: Any) -> Callable[[Tensor, Tensor, int | None, torch.dtype], Any]:
     name = config._attn_implementation
     if name not in FORMS:
@@ -88,6 +101,15 @@ def _boolean(segments: Tensor, positions: Tensor, window: int | None, dtype: tor
     return visible(row, row, place[None, :, None], place[None, None, :])[:, None]
 
 
+def _for_sdpa(
+    segments: Tensor, positions: Tensor, window: int | None, dtype: torch.dtype
+) -> Tensor:
+    mask = _boolean(segments, positions, window, dtype)
+    # on a GPU a launch for every pair was never measured against one with a mask
+    bound = window is not None and int(positions.max()) >= window
+    return mask if bound or mask.device.type != "cpu" else carrying_spans(mask, segments)
+
+
 def _additive(
     segments: Tensor, positions: Tensor, window: int | None, dtype: torch.dtype
 ) -> Tensor:
@@ -105,7 +127,7 @@ def _blocks(segments: Tensor, positions: Tensor, window: int | None, dtype: torc
 
 
 FORMS: dict[str, Callable[[Tensor, Tensor, int | None, torch.dtype], Any]] = {
-    "sdpa": _boolean,
+    "sdpa": _for_sdpa,
     "eager": _additive,
     "flex_attention": _blocks,
 }
