@@ -4,6 +4,7 @@ Read by running.py and by suites; predicting.py runs one model.
 """
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import Encoded, encode_all
 from mmpo_core.evaluate.fingerprints import prediction_parts
 from mmpo_core.evaluate.models import EvaluatedModel
@@ -44,8 +46,11 @@ def predict_all(
         label -> predictions, and label -> what was computed and how, ready for JSON.
 
     Raises:
-        InputError: if a model cannot be loaded or used on these pairs, or no pair is left.
+        InputError: if a model cannot be loaded or used on these pairs, no pair is left, or this is
+            one of several processes.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("evaluate runs in one process: start it without accelerate or torchrun")
     predictions: dict[str, Predictions] = {}
     about: dict[str, Any] = {}
     with quiet_transformers():

@@ -7,12 +7,10 @@
 options.py. predicting.py runs a model, evaluating.py turns predictions into numbers.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmpo_core.errors import InputError
 from mmpo_core.evaluate.options import EvaluateOptions, checked_options
 from mmpo_core.evaluate.predictions import Predictions
 from mmpo_core.options import plain_values, takes_options
@@ -54,7 +52,6 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     from mmpo_core.run_record import versions
 
     options = checked_options(options)
-    _refuse_processes()
     check_writable(options.out)
     models = find_models(options.models, options)
     data = load_data(options, models)
@@ -78,8 +75,3 @@ def evaluate(options: EvaluateOptions) -> EvaluateResult:
     plot_evaluation(report, predictions, options.out)
     write_json(options.out / EVALUATION, report)  # last: with it the folder is whole
     return EvaluateResult(options.out, predictions, report)
-
-
-def _refuse_processes() -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("evaluate runs in one process: start it without accelerate or torchrun")
