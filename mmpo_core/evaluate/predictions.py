@@ -7,6 +7,7 @@ whoever measures. Numpy and pyarrow; no torch.
 import json
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,8 @@ class Predictions:
         Raises:
             InputError: if it is missing, damaged, or holds something else.
         """
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file. `margintool evaluate` writes predictions")
         with open_parquet(path) as file, damage_named(path):
             table = file.read()
         return cls.from_table(table, str(path))

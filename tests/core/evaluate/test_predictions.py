@@ -86,7 +86,7 @@ def test_a_pair_file_is_no_predictions(tmp_path):
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"gone.parquet: no such file"):
+    with pytest.raises(InputError, match=r"gone.parquet: no such file. `margintool evaluate`"):
         Predictions.read(tmp_path / "gone.parquet")
     (tmp_path / "p.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match=r"p.parquet: not a Parquet file"):
