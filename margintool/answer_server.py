@@ -31,6 +31,8 @@ _OPTIONS = {
     "--api-key-file": "--server-key-file",
 }
 _MOST_FAILURES = 50  # in a row, and the server counts as down
+# A single refusal may be about its question, as 403 is where a proxy's moderation says no.
+_MOST_REFUSED = 3
 
 
 class AnswerServer:
@@ -84,7 +86,7 @@ class _Run:
         self._server, self._asked, self._left, self._keep = server, asked, left, keep
         self._halt = Halt()
         self._failed: list[str] = []
-        self._in_a_row = 0
+        self._in_a_row = self._refused = self._answered = 0
 
     def check(self) -> None:
         """Raise UnfinishedError unless everything was answered."""
@@ -152,12 +154,17 @@ class _Run:
             self._failed.append("a reply without text")
         else:
             self._in_a_row = 0
+            self._answered += 1
         return answer
 
     def _note(self, failed: Failed) -> None:
         """Count a failure; stop where every further question would meet the same."""
         server, hide = self._server, self._server.key.hide
         message = faults.stops_the_run(failed.error, server.model, server.served_by)
+        if message is not None and faults.may_be_its_own(failed.error):
+            self._refused += 1
+            if self._answered or self._refused < _MOST_REFUSED:
+                message = None
         if message is not None:
             for judges, own in _OPTIONS.items():
                 message = message.replace(judges, own)

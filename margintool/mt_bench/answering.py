@@ -6,7 +6,9 @@ those of the category (facts.py).
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from margintool.answer_server import AnswerServer
 from margintool.mt_bench.facts import OTHER_TEMPERATURE, TEMPERATURES
@@ -19,12 +21,39 @@ from mmpo_core.generation.fill import AnswerSource, answered
 
 logger = logging.getLogger(__name__)
 
-Turns = tuple[Answer, Answer]
+
+@dataclass(frozen=True)
+class Answered:
+    """Both answers to N questions.
+
+    Args:
+        by: what answered: a digest of the model, or a server and its name for it.
+        first, second: N answers each.
+    """
+
+    by: str
+    first: Sequence[Answer]
+    second: Sequence[Answer]
+
+    def texts(self) -> list[tuple[str, ...]]:
+        """Return the two texts of each question."""
+        return [(a.text, b.text) for a, b in zip(self.first, self.second, strict=True)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what mt_bench.json says of them."""
+        every = [*self.first, *self.second]
+        return {
+            "by": self.by,
+            "number": len(every),
+            "ended_by_max_new_tokens": sum(one.finish == "length" for one in every),
+            "conversation_cut": sum(one.prompt_cut > 0 for one in every),
+            "empty": sum(not one.text for one in every),
+        }
 
 
 def generate(
     options: MtBenchOptions, questions: Sequence[Question], path: Path, progress: Progress
-) -> list[Turns]:
+) -> Answered:
     """Return both answers to each question; those in the file are not asked for again.
 
     Args:
@@ -44,7 +73,7 @@ def generate(
         second = _turn(
             source, second_turn(options, questions, first), file, progress, "second answers"
         )
-    return list(zip(first, second, strict=True))
+    return Answered(source.identity, first, second)
 
 
 def first_turn(options: MtBenchOptions, questions: Sequence[Question]) -> list[Asked]:

@@ -144,6 +144,13 @@ def references_for(questions: Sequence[Question], spec: str | Path | None) -> li
     return [given[one.question_id] if one.category in WITH_REFERENCE else None for one in questions]
 
 
+def file_facts(spec: str | Path | None) -> dict[str, str] | None:
+    """Return where an input is and what identifies its content, for mt_bench.json."""
+    if spec is None:
+        return None
+    return {"path": str(spec), "fingerprint": open_input(spec).fingerprint()}
+
+
 def _rows(spec: str | Path, option: str) -> list[tuple[str, Mapping[str, Any]]]:
     """Return each row with its place in words, in the file's order."""
     with own_option_names({"--input": option}):

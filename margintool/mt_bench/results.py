@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from margintool.judge.asking.judging import Judging
 from margintool.mt_bench.facts import PUBLISHED, PUBLISHED_SOURCE
 from margintool.mt_bench.options import MtBenchOptions
-from margintool.mt_bench.questions import Question, Texts
+from margintool.mt_bench.questions import Question, Texts, file_facts
 from margintool.mt_bench.table import Table
 from mmpo_core.pair_file import whole_file
 from mmpo_core.run_folder import write_json
@@ -109,18 +109,24 @@ def write_rows(
 def write_report(
     options: MtBenchOptions,
     judging: Judging,
-    model: str,
+    about: Mapping[str, Any],
     table: Table,
     rated: "Rated",
 ) -> dict[str, Any]:
-    """Write mt_bench.json and return its content."""
+    """Write mt_bench.json and return its content.
+
+    Args:
+        options: of the run.
+        judging: what was asked of whom.
+        about: the model, and where its answers come from.
+        table: the mean ratings.
+        rated: all ratings.
+    """
     problems = [problem for problem in rated.problems if problem is not None]
     report = {
-        "model": model,
-        "questions": str(options.data),
-        "references": None if options.references is None else str(options.references),
-        "answers": None if options.answers is None else str(options.answers),
-        "max_new_tokens": None if options.answers is not None else options.max_new_tokens,
+        **about,
+        "questions": file_facts(options.data),
+        "references": file_facts(options.references),
         "judge": judging.about(),
         "ratings": table.as_json(),
         "without_verdict": dict(Counter(reason for reason, _ in problems)),

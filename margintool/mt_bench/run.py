@@ -9,13 +9,14 @@ or judged before is in the folder and is not asked for again.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from margintool.mt_bench.options import MtBenchOptions, checked
 from margintool.mt_bench.questions import (
     Question,
     Texts,
     answers_to,
+    file_facts,
     load_answers,
     load_questions,
     references_for,
@@ -61,7 +62,7 @@ def run_mt_bench(options: MtBenchOptions, progress: Progress = no_progress) -> M
     # before anything is generated: a missing reference must not show after hours
     references = references_for(questions, options.references) if judging is not None else []
     _make(options.folder)
-    model, answers = _answers(options, questions, progress)
+    about, answers = _answers(options, questions, progress)
     if judging is None:
         return MtBench(options.folder, None, None)
     judged = items(questions, answers, references)
@@ -73,7 +74,7 @@ def run_mt_bench(options: MtBenchOptions, progress: Progress = no_progress) -> M
         seed=options.seed,
     )
     write_rows(options.folder, judging.models, questions, judged, rated)
-    report = write_report(options, judging, model, found, rated)
+    report = write_report(options, judging, about, found, rated)
     outcome = rated.outcome
     return MtBench(
         options.folder, report, found, outcome.lines(), outcome.unfinished, outcome.status
@@ -104,17 +105,22 @@ def _given_items(options: MtBenchOptions) -> "list[Item]":
 
 def _answers(
     options: MtBenchOptions, questions: Sequence[Question], progress: Progress
-) -> tuple[str, list[Texts]]:
-    """Return the name of what answered, and its answers; new ones are in FastChat's form too."""
+) -> tuple[dict[str, Any], list[Texts]]:
+    """Return what answered, for mt_bench.json, and its answers.
+
+    Those that are generated are in FastChat's form too.
+    """
     if options.answers is not None:
         given = load_answers(options.answers)
-        return given.model or options.model, answers_to(questions, given, options.answers)
+        about = {"model": given.model or options.model, "answers": file_facts(options.answers)}
+        return about, answers_to(questions, given, options.answers)
     from margintool.mt_bench.answering import generate
 
-    both = generate(options, questions, options.folder / GENERATED, progress)
-    answers: list[Texts] = [(first.text, second.text) for first, second in both]
+    made = generate(options, questions, options.folder / GENERATED, progress)
+    answers = made.texts()
     write_answers(options.folder, options.model, questions, answers)
-    return options.model, answers
+    settings = {"max_new_tokens": options.max_new_tokens, "seed": options.seed}
+    return {"model": options.model, "answers": {**made.facts(), **settings}}, answers
 
 
 def _make(folder: Path) -> None:

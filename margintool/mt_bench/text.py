@@ -37,6 +37,9 @@ def _sections(found: MtBench) -> Iterator[tuple[str, RenderableType]]:
     both = found.table.overall["both"]
     lines = [f"{count(both.rated)} answers rated, {count(both.unrated)} without a rating"]
     lines += [f"  {why}: {count(n)}" for why, n in found.report["without_verdict"].items()]
+    cut = found.report["answers"].get("ended_by_max_new_tokens")
+    if cut:
+        lines.append(f"{count(cut)} answers were ended by --max-new-tokens")
     lines += [f"{label}: {text}" if label else f"  {text}" for label, text in found.lines]
     lines.append(f"in {found.folder}: {RESULTS}, {ROWS}")
     yield "Judged", Text("\n".join(lines))

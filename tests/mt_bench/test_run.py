@@ -14,6 +14,7 @@ from margintool.judge.mock.quality import mock_exact, rounded
 from margintool.judge.mock.question import message_hash
 from margintool.mt_bench.facts import TEMPERATURES
 from mmpo_core.generation.local import LocalModel
+from mmpo_core.run_record import fingerprint
 from tests.conftest import CliResult
 from tests.judge.conftest import MockJudge
 from tests.mt_bench.conftest import CATEGORIES, QUESTIONS, answers, write
@@ -109,6 +110,11 @@ def test_interrupted_in_both_halves_nothing_is_done_twice(
     in_one_go = run(*given, "--out", alone, *judged_by(mock_judge))
     assert in_one_go.status == 0, in_one_go.err
     assert rows_in(out) == rows_in(alone)
+    facts = report_in(out)["answers"]
+    assert facts == report_in(alone)["answers"]
+    ended = sum(row["finish"] == "length" for row in lines(out / "generated.jsonl"))
+    assert (facts["number"], facts["ended_by_max_new_tokens"]) == (8, ended)
+    assert f"{ended} answers were ended by --max-new-tokens" in in_one_go.out
     before = mock_judge.stats()["received"]
     assert run(*given, *judged_by(mock_judge)).status == 0
     assert mock_judge.stats()["received"] == before
@@ -181,6 +187,8 @@ def test_given_answers_are_judged_and_the_averages_are_right(
     report = report_in(out)
     assert json.loads(done.out) == report
     assert report["model"] == "mine"
+    assert report["answers"] == {"path": str(path), "fingerprint": fingerprint(path)}
+    assert report["questions"]["fingerprint"] == fingerprint(tmp_path / "question.jsonl")
     every = [value for both in rating.values() for value in both]
     overall = report["ratings"]["overall"]
     assert overall["both"]["mean"] == pytest.approx(sum(every) / 8)
