@@ -1,8 +1,13 @@
 """Section scores and averages equal to those of the public package's own functions.
 
 The package (rewardbench on PyPI) needs much that is not needed here (fschat, vllm, ...), so it is
-no dev dependency: `pip install --no-deps --target FOLDER rewardbench` and FOLDER on PYTHONPATH are
-enough. Its two functions run in a process of their own, with the imports they do not use replaced.
+no dev dependency. To compare:
+
+    pip install --no-deps --target FOLDER rewardbench
+    PYTHONPATH=FOLDER pytest tests/core/evaluate/test_rewardbench_package.py
+
+This file alone, for FOLDER holds a package `tests` of its own. The two functions run in a process
+of their own, with the imports that they do not use replaced.
 """
 
 import json
