@@ -5,6 +5,7 @@ The work is in mmpo_core.evaluate; suites bring theirs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from json import dumps
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,7 @@ def _run_suite(name: str, given: Given) -> None:
 
 
 def _evaluate(given: Given) -> None:
+    from margintool.cli.evaluate_tables import print_evaluation
     from margintool.cli.train_summary import log_lines
     from mmpo_core.config_file import options_from
     from mmpo_core.evaluate.running import evaluate
@@ -81,13 +83,11 @@ def _evaluate(given: Given) -> None:
     options = options_from(EvaluateOptions, given)
     with log_lines():
         result = evaluate(**vars(options))
-    _print(result, as_json=as_json)
-
-
-def _print(result: Any, *, as_json: bool) -> None:
-    from json import dumps
-
-    typer.echo(dumps(result.report, indent=2, ensure_ascii=False, allow_nan=False))
+    if as_json:
+        typer.echo(dumps(result.report, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    print_evaluation(result.report)
+    typer.echo(f"\nIn {result.folder}: evaluation.json, predictions and pictures")
 
 
 _JSON = Annotated[
