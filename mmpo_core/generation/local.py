@@ -49,7 +49,7 @@ class LocalModel:
         self._model: Any = model.eval()
         self._tokenizer: Any = tokenizer
         self._batch_size = batch_size
-        self._stops = _stops(model, tokenizer)
+        self._stops = stop_ids(model, tokenizer)
         self._positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.identity = _identity(model, tokenizer, self._stops)
 
@@ -181,7 +181,7 @@ def load_local(
     return LocalModel(model, tokenizer, batch_size=batch_size)
 
 
-def _stops(model: Any, tokenizer: Any) -> list[int]:
+def stop_ids(model: Any, tokenizer: Any) -> list[int]:
     """Return the ids that end an answer: EOS, the model's own, and a special end-of-turn token."""
     from mmpo_core.chat import ChatFormat
 

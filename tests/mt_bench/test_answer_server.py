@@ -1,5 +1,7 @@
 """Answers from a server: what is sent, what is kept, and what stops a run."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,3 +127,23 @@ def test_no_server(tmp_path: Path) -> None:
         answers(server, ASKED, tmp_path)
     with pytest.raises(InputError, match="not an address"):
         AnswerServer("mine", "localhost")
+
+
+def test_ctrl_c_keeps_what_came_and_the_next_run_asks_for_the_rest(tmp_path: Path) -> None:
+    def interrupting(one: Try) -> Any:
+        if one.number == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return echo(one)
+
+    with scripted(interrupting, latency=0.05) as server:
+        with pytest.raises(
+            UnfinishedError, match=r"interrupted\. Answers so far are kept"
+        ) as raised:
+            answers(server, ASKED, tmp_path, concurrency=1)
+        assert raised.value.status == 130
+        with open_answers(tmp_path / "answers.jsonl") as file:
+            kept = len(file)
+        assert 4 <= kept < 12
+        asked = len(server.tries)
+        assert len(answers(server, ASKED, tmp_path)) == 12
+    assert len(server.tries) - asked == 12 - kept
