@@ -120,14 +120,20 @@ def test_interrupted_in_both_halves_nothing_is_done_twice(
     assert mock_judge.stats()["received"] == before
 
 
+@pytest.mark.parametrize("model", ["micro", pytest.param("tiny", marks=pytest.mark.slow)])
 def test_the_real_questions(
-    run: Run, mock_judge: MockJudge, tmp_path: Path, micro_model: Path, real_data: Path
+    run: Run,
+    mock_judge: MockJudge,
+    tmp_path: Path,
+    micro_model: Path,
+    real_data: Path,
+    model: str,
 ) -> None:
     """80 questions, 160 answers; interrupted as above."""
     folder, prices, out = real_data / "mtbench", tmp_path / "prices.json", tmp_path / "out"
     prices.write_text(json.dumps(PRICES))
     given = [
-        str(micro_model), "--data", str(folder / "question.jsonl.gz"), "--references",
+        str(micro_model) if model == "micro" else model, "--data", str(folder / "question.jsonl.gz"), "--references",
         str(folder / "reference_answer_gpt-4.jsonl.gz"), "--out", str(out),
         "--max-new-tokens", "4", "--bootstrap", "20",
     ]  # fmt: skip
