@@ -19,7 +19,7 @@ def difference_to_dict(a: Estimate, b: Estimate) -> dict[str, float | None]:
 
     p is two-sided: twice the share of resamples on the rarer side of 0, those at 0 on both,
     counting the data as one of the resamples, so that it is never 0 (Davison and Hinkley 1997,
-    section 4.2). None where there are no resamples, or the difference is not defined.
+    chapter 4). None where there are no resamples, or the difference is not defined.
 
     Args:
         a, b: the same metric from the same resamples.

@@ -232,7 +232,7 @@ def from_rows(rows):
 
 
 @given(rows, st.integers(0, 2**30))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_turning_pairs_round_changes_nothing(rows, turned):
     pairs = from_rows(rows)
     flip = np.array([(turned >> i) & 1 for i in range(len(pairs))], bool)
@@ -249,7 +249,7 @@ def test_turning_pairs_round_changes_nothing(rows, turned):
 
 
 @given(rows, st.randoms(use_true_random=False))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_the_order_of_pairs_changes_nothing(rows, random):
     shuffled = list(rows)
     random.shuffle(shuffled)
@@ -258,7 +258,7 @@ def test_the_order_of_pairs_changes_nothing(rows, random):
 
 
 @given(rows)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_ranges(rows):
     found = values(from_rows(rows))
     for name in ("accuracy", "brier", "brier_hard", "ece", "ece_hard", "ece_equal_mass", "aurc"):

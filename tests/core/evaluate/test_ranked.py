@@ -14,7 +14,7 @@ counted = st.lists(
 
 
 @given(counted)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_counts_are_repeated_rows(rows):
     x, y, count = np.array(rows, float).T
     many_x, many_y = np.repeat(x, count.astype(int)), np.repeat(y, count.astype(int))
