@@ -5,8 +5,8 @@ and `draws` are kept, so that two models on the same pairs are compared draw by 
 The same seed draws the same prompts as calibration.resampled_rows.
 
 How often they hold was tried on simulated clustered pairs (tests/core/evaluate/test_intervals.py):
-95% intervals of 200 prompts held in 93 to 96%. Bias correction (BC, BCa) and t intervals did not
-hold more often. A calibration error near 0 is another matter: it cannot be below 0, noise raises
+95% intervals of 200 prompts held in 93 to 96%. Bias correction (BCa) and t intervals did so hardly
+more often. A calibration error near 0 is another matter: it cannot be below 0, noise raises
 it, and of a perfectly calibrated model no interval of ECE reaches down to 0.
 """
 
