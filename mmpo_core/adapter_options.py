@@ -22,7 +22,8 @@ class AdapterOptions:
         lora_targets: name of a linear layer that gets an adapter, such as q_proj; every linear
             layer but the head if not given
         dora: learn a magnitude for each output beside its direction (DoRA, arXiv 2402.09353)
-        quantize: hold the frozen model in 4-bit NormalFloat (QLoRA, arXiv 2305.14314); needs a GPU
+        quantize: hold the frozen model in 4-bit NormalFloat (QLoRA, arXiv 2305.14314); needs
+            margintool[qlora]
     """
 
     lora_rank: int = 0

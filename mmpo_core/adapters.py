@@ -18,6 +18,8 @@ from mmpo_core.models import TINY, resolve_model
 from mmpo_core.tiny import seeded
 
 ADAPTER = "default"
+# The version that was tried (tests/core/test_train_qlora.py); early ones know GPUs only.
+_ON_CPU = "bitsandbytes>=0.50"
 
 
 def require_peft() -> None:
@@ -42,8 +44,8 @@ def quantization(options: AdapterOptions, model: str, *, on_cpu: bool, bf16: boo
         bf16: whether the run computes in bfloat16.
 
     Raises:
-        InputError: if bitsandbytes or a GPU is missing, or the model has no weights to read in
-            4 bits.
+        InputError: if bitsandbytes is missing, or too old for a CPU, or the model has no weights
+            to read in 4 bits.
     """
     if options.quantize is None:
         return None
@@ -53,15 +55,21 @@ def quantization(options: AdapterOptions, model: str, *, on_cpu: bool, bf16: boo
             "`pip install 'margintool[qlora]'`"
         )
     if on_cpu:
-        raise InputError(
-            "quantize 4bit needs a GPU, and this run is on a CPU. Leave --quantize out, or run it "
-            "where torch finds a GPU"
-        )
+        _check_version(_ON_CPU)
     name = resolve_model(model)
     if name == TINY or is_adapter(name):
         what = "is made here" if name == TINY else "is an adapter: `margintool merge` it first"
         raise InputError(f"quantize 4bit reads the weights of a model folder; {model} {what}")
     return quantization_config(bf16=bf16)
+
+
+def _check_version(wanted: str) -> None:
+    from transformers.utils.versions import require_version
+
+    try:
+        require_version(wanted)
+    except ImportError as error:
+        raise InputError(f"quantize 4bit on a CPU: {error}. `pip install '{wanted}'`") from error
 
 
 def quantization_config(*, bf16: bool) -> Any:

@@ -145,13 +145,16 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
         quantization(options(quantize="4bit"), "gemma-2b", on_cpu=False, bf16=True)
 
 
-def test_quantizing_needs_a_gpu_and_weights_to_read(
+def test_quantizing_needs_weights_to_read_and_on_a_cpu_a_late_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(adapters, "find_spec", lambda name: name)
     asked = options(quantize="4bit")
-    with pytest.raises(InputError, match="needs a GPU"):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.45.5")
+    with pytest.raises(InputError, match=r"on a CPU: bitsandbytes>=0\.50 is required"):
         quantization(asked, "gemma-2b", on_cpu=True, bf16=True)
+    monkeypatch.undo()
+    monkeypatch.setattr(adapters, "find_spec", lambda name: name)
     with pytest.raises(InputError, match="tiny is made here"):
         quantization(asked, "tiny", on_cpu=False, bf16=True)
     (tmp_path / "adapter_config.json").write_text("{}")
