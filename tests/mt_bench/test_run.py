@@ -132,8 +132,9 @@ def test_the_real_questions(
     """80 questions, 160 answers; interrupted as above."""
     folder, prices, out = real_data / "mtbench", tmp_path / "prices.json", tmp_path / "out"
     prices.write_text(json.dumps(PRICES))
+    name = str(micro_model) if model == "micro" else model
     given = [
-        str(micro_model) if model == "micro" else model, "--data", str(folder / "question.jsonl.gz"), "--references",
+        name, "--data", str(folder / "question.jsonl.gz"), "--references",
         str(folder / "reference_answer_gpt-4.jsonl.gz"), "--out", str(out),
         "--max-new-tokens", "4", "--bootstrap", "20",
     ]  # fmt: skip
