@@ -1,8 +1,15 @@
 """Fixtures of the training tests."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from mmpo_core.pair_file import write_pairs
+from tests.core.pair_tables import METADATA, pair_table
+
+PAIRS = 6
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +29,35 @@ def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     MistralForCausalLM(config).save_pretrained(folder)
     make_tiny_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def run_with(
+    tmp_path: Path, micro_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Train a very small policy on six pairs, with a cache of the test's own and no plot."""
+    from mmpo_core.train import train
+
+    monkeypatch.setattr("mmpo_core.train_plot.plot_history", lambda *args: None)
+    path = tmp_path / "pairs.parquet"
+    write_pairs(pair_table([0.5 * i for i in range(PAIRS)]), path, METADATA)
+    runs = []
+
+    def call(**options: Any) -> Any:
+        runs.append(options)
+        given = {
+            "pairs": path,
+            "model": str(micro_model),
+            "out": tmp_path / f"out-{len(runs)}",
+            "reference_cache": str(tmp_path / "cache"),
+            "batch_size": 2,
+            "max_length": 96,
+            "eval_split": 0.0,
+            "device": "cpu",
+            "lr": 1e-3,
+            "logging_steps": 1,
+            "warmup_ratio": 0.0,
+        }
+        return train(**(given | options))
+
+    return call

@@ -14,41 +14,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mmpo_core import train_reference
 from mmpo_core.errors import InputError
-from mmpo_core.pair_file import write_pairs
-from mmpo_core.train import TrainResult, train
+from mmpo_core.train import TrainResult
 from mmpo_core.trainer import MMPOTrainer
-from tests.core.pair_tables import METADATA, pair_table
+from tests.core.conftest import PAIRS
 
-PAIRS = 6
 Runner = Callable[..., TrainResult]
-
-
-@pytest.fixture
-def run_with(tmp_path: Path, micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """Train a very small policy on six pairs, with a cache of the test's own and no plot."""
-    monkeypatch.setattr("mmpo_core.train_plot.plot_history", lambda *args: None)
-    path = tmp_path / "pairs.parquet"
-    write_pairs(pair_table([0.5 * i for i in range(PAIRS)]), path, METADATA)
-    runs = []
-
-    def call(**options: Any) -> TrainResult:
-        runs.append(options)
-        given = {
-            "pairs": path,
-            "model": str(micro_model),
-            "out": tmp_path / f"out-{len(runs)}",
-            "reference_cache": str(tmp_path / "cache"),
-            "batch_size": 2,
-            "max_length": 96,
-            "eval_split": 0.0,
-            "device": "cpu",
-            "lr": 1e-3,
-            "logging_steps": 1,
-            "warmup_ratio": 0.0,
-        }
-        return train(**(given | options))
-
-    return call
 
 
 def computed(result: TrainResult) -> int:
