@@ -204,7 +204,8 @@ def _answer(payload: Mapping[str, Any]) -> Answer | None:
     tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
     finish = choice.get("finish_reason")
     return Answer(
-        text.strip(),
+        # half a surrogate pair, which JSON can hold, is no text: no file would take it
+        text.encode(errors="replace").decode().strip(),
         "length" if finish == "length" else "stop",
         tokens if isinstance(tokens, int) else None,
     )

@@ -74,6 +74,12 @@ def test_a_cut_answer_says_so(tmp_path: Path) -> None:
         assert answers(server, ASKED[:1], tmp_path) == [Answer("and so", "length", None)]
 
 
+def test_half_a_surrogate_pair_is_replaced(tmp_path: Path) -> None:
+    with scripted(lambda _: good(completion("a\ud800b \u4e16"))) as server:
+        (found,) = answers(server, ASKED[:1], tmp_path)
+    assert found.text == "a?b \u4e16"
+
+
 def failing(numbers: Sequence[int], answer: Any) -> Script:
     """Answer these questions so, all others well."""
     return lambda one: answer if int(one.question.split()[1]) in numbers else echo(one)
