@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.utils import logging as transformers_logging
 
-from mmpo_core.wrappers import Wrapping
+from mmpo_core.wrappers import follow_wrapping
 
 logger = logging.getLogger("mmpo_core.train")
 
@@ -65,7 +65,7 @@ def show_progress(trainer: Any) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Lines() if trainer.args.disable_tqdm else Bar())
-    trainer.add_callback(Wrapping(trainer))
+    follow_wrapping(trainer)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
     except (ValueError, TypeError, ImportError, OSError) as error:
         raise InputError(f"transformers refuses these options: {error}") from error
     _check_settings(arguments, evaluates=evaluates)
-    check_launch(arguments)
+    check_launch(arguments, options.dtype)
     load_whole(arguments)
     if options.resume and (checkpoint := last_checkpoint(options.folder)):
         check_resumable(arguments, checkpoint)

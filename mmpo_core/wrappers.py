@@ -59,11 +59,12 @@ def _is_engine(model: Any) -> bool:
     return any(one.__module__.startswith("deepspeed.") for one in type(model).__mro__)
 
 
-def check_launch(arguments: Any) -> None:
+def check_launch(arguments: Any, dtype: str) -> None:
     """Raise InputError for what the launcher asks for and training would do otherwise.
 
     Args:
         arguments: transformers.TrainingArguments.
+        dtype: of the weights as they are loaded.
     """
     asked, kind = wrapper_asked_for(arguments), arguments.distributed_state.distributed_type
     if asked == FSDP and kind in _UNSHARDED:
@@ -78,6 +79,11 @@ def check_launch(arguments: Any) -> None:
         raise InputError(
             "DeepSpeed was asked for together with use_cpu, and accelerate would train plain DDP. "
             "Leave use_cpu out: DeepSpeed finds the CPU itself"
+        )
+    if asked == DEEPSPEED and arguments.bf16 and dtype != "bfloat16":
+        raise InputError(
+            f"DeepSpeed would round the policy's weights to bfloat16, and the reference's are in "
+            f"{dtype}. Give --dtype bfloat16 beside --bf16: DeepSpeed updates copies in float32"
         )
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision not in ("no", "bf16" if arguments.bf16 else "no"):
@@ -154,6 +160,25 @@ def check_wrapped(asked: str | None, model: Any) -> None:
         )
 
 
+def follow_wrapping(trainer: Any) -> None:
+    """Have a trainer check and log its wrapper, compute as one process does, and save whole models.
+
+    accelerate's policy for bf16 has FSDP round what the model returns to bfloat16: log-probs, by
+    whole nats. Without one, products are in bfloat16 by autocast alone, as in one process.
+
+    Args:
+        trainer: just built; its model is wrapped when training begins.
+    """
+    plugin = _fsdp_plugin(trainer)
+    if plugin is not None and plugin.fsdp_version == 2:
+        plugin.mixed_precision_policy = None
+    trainer.add_callback(Wrapping(trainer))
+
+
+def _fsdp_plugin(trainer: Any) -> Any:
+    return getattr(trainer.accelerator.state, "fsdp_plugin", None)
+
+
 class Wrapping(TrainerCallback):  # type: ignore[misc]
     """Checks and logs the wrapper when steps begin; lets the final model be saved whole.
 
@@ -173,7 +198,7 @@ class Wrapping(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Have FSDP gather the weights: Trainer saves no model as SHARDED_STATE_DICT."""
-        plugin = getattr(self._trainer.accelerator.state, "fsdp_plugin", None)
+        plugin = _fsdp_plugin(self._trainer)
         if plugin is not None:
             plugin.set_state_dict_type("FULL_STATE_DICT")
 

@@ -54,17 +54,23 @@ def one(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pairs, and the run `one` of one process on them."""
     folder = tmp_path_factory.mktemp("launched")
     write_data(folder)
-    command = [sys.executable, "-m", "margintool", *train_options(micro_model, "one")]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    alone(folder, train_options(micro_model, "one"))
     return folder
+
+
+def alone(folder: Path, given: list[str]) -> None:
+    """Run margintool in one process."""
+    command = [sys.executable, "-m", "margintool", *given]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log_history.jsonl").open()]
 
 
 def assert_equal_runs(one: Path, two: Path) -> None:
     """Losses, gradients' norms and every weight tensor agree to 1e-6, relatively."""
-    logs = [
-        [json.loads(line) for line in (folder / "log_history.jsonl").open()]
-        for folder in (one, two)
-    ]
+    logs = [log_of(folder) for folder in (one, two)]
     counted = 0
     for ours, theirs in zip(*logs, strict=True):
         for key in {"loss", "eval_loss", "grad_norm"} & set(ours):
@@ -93,17 +99,32 @@ def test_two_processes_learn_what_one_learns(name: str, one: Path, micro_model: 
 def test_a_killed_run_is_resumed_to_the_same_weights(
     name: str, one: Path, micro_model: Path
 ) -> None:
-    """Killed after step 5 of 6, beside a checkpoint of step 4 and one that is torn."""
+    """Killed after step 5 of 6; the last checkpoint is of step 4."""
     out = f"killed-{name.removesuffix('.yaml')}"
     arguments = train_options(micro_model, out)
     assert launch(name, one, arguments, end="SIGKILL:5").returncode != 0
     assert not (one / out / "model.safetensors").exists()
     assert last_checkpoint(one / out) == one / out / "checkpoint-4"
-    assert "resumed" not in (one / out / "run.json").read_text()
+    assert json.loads((one / out / "run.json").read_text())["status"] == "unfinished"
     done = launch(name, one, [*arguments, "--resume"])
     assert done.returncode == 0, done.stderr
     assert json.loads((one / out / "run.json").read_text())["resumed_from"] == "checkpoint-4"
     assert_equal_runs(one / "one", one / out)
+
+
+@pytest.mark.slow
+def test_fsdp_computes_in_bfloat16_as_one_process_does(one: Path, micro_model: Path) -> None:
+    """accelerate would round each log-prob, of some 56 nats, to a quarter of a nat."""
+    more = ("--bf16", "--max-steps=2")
+    alone(one, train_options(micro_model, "one-bf16", *more))
+    done = launch("fsdp2.yaml", one, train_options(micro_model, "fsdp-bf16", *more))
+    assert done.returncode == 0, done.stderr
+    logs = [log_of(one / name) for name in ("one-bf16", "fsdp-bf16")]
+    for ours, theirs in zip(*logs, strict=True):
+        for key in {"loss", "eval_loss", "logps/chosen", "logps/rejected"} & set(ours):
+            assert theirs[key] == pytest.approx(ours[key], rel=1e-3), key
+    first = [log[0]["logps/chosen"] for log in logs]
+    assert first[1] == pytest.approx(first[0], rel=1e-5)
 
 
 @pytest.mark.slow
@@ -134,6 +155,20 @@ def test_fsdp_on_a_cpu_is_refused_before_anything_is_written(one: Path, micro_mo
     assert not (one / "silent").exists()
 
 
+def test_deepspeed_in_bfloat16_wants_such_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its policy would be rounded, and differ from a reference of the same model."""
+    from accelerate.utils import DistributedType
+
+    from mmpo_core.errors import InputError
+    from mmpo_core.wrappers import check_launch
+
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    run = arguments(bf16=True, kind=DistributedType.MULTI_GPU)
+    check_launch(run, "bfloat16")
+    with pytest.raises(InputError, match="Give --dtype bfloat16 beside --bf16"):
+        check_launch(run, "float32")
+
+
 REFUSED: list[tuple[dict[str, str], str]] = [
     ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, "it would train in one process"),
     ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_USE_CPU": "true"}, "together with use_cpu"),
@@ -152,7 +187,7 @@ def test_what_a_launcher_asks_for_and_would_not_get_is_refused(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
-        check_launch(arguments())
+        check_launch(arguments(), "float32")
 
 
 def arguments(**more: Any) -> Any:
@@ -186,7 +221,7 @@ def test_settings_of_fsdp_under_which_a_run_would_be_wrong_are_refused(
     for name, value in {"ACCELERATE_USE_FSDP": "true", **variables}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
-        check_launch(arguments(kind=DistributedType.MULTI_GPU))
+        check_launch(arguments(kind=DistributedType.MULTI_GPU), "float32")
 
 
 def test_what_runs_as_asked_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,12 +229,12 @@ def test_what_runs_as_asked_is_let_through(monkeypatch: pytest.MonkeyPatch) -> N
 
     from mmpo_core.wrappers import check_launch
 
-    check_launch(arguments())
+    check_launch(arguments(), "float32")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    check_launch(arguments(bf16=True))
+    check_launch(arguments(bf16=True), "float32")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
-    check_launch(arguments(bf16=True, kind=DistributedType.MULTI_GPU))
+    check_launch(arguments(bf16=True, kind=DistributedType.MULTI_GPU), "float32")
 
 
 def test_the_command_ends_with_status_2_and_writes_nothing(
