@@ -35,7 +35,7 @@ def quantization(options: AdapterOptions, model: str, *, on_cpu: bool, bf16: boo
     """Return transformers' BitsAndBytesConfig of the frozen model; None if it is not quantized.
 
     Weights are 4-bit NormalFloat, their scales quantized again (double quantization), and products
-    computed in bfloat16 or float32: QLoRA (arXiv 2305.14314), section 3.
+    computed in bfloat16 or float32: QLoRA (arXiv 2305.14314).
 
     Args:
         options: checked options.

@@ -1,7 +1,7 @@
 """Margins to probabilities and back: p = sigma(gamma * margin), and how gamma is chosen.
 
 Numpy only: the same numbers are written by the data side and read by the trainer.
-Source: Margin Matching Preference Optimization, arXiv 2410.03145, section 3.
+Source: Margin Matching Preference Optimization, arXiv 2410.03145.
 """
 
 import math

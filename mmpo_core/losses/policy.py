@@ -21,14 +21,14 @@ LOSSES: dict[str, Loss] = {
     "mmpo": Loss(
         function=functions.soft_bradley_terry,
         equation=_SOFT,
-        source="MMPO, arXiv 2410.03145, section 3",
+        source="MMPO, arXiv 2410.03145",
         reads="target",
         hard_labels=False,
     ),
     "mmpo-norm": Loss(
         function=functions.soft_bradley_terry,
         equation=_SOFT,
-        source="MMPO with the length-normalised DPO of Tulu 3, arXiv 2411.15124, section 5",
+        source="MMPO with the length-normalised DPO of Tulu 3, arXiv 2411.15124",
         reads="target",
         hard_labels=False,
         length_normalised=True,
@@ -42,13 +42,13 @@ LOSSES: dict[str, Loss] = {
     "cdpo": Loss(
         function=functions.smoothed,
         equation="-(1 - e) logsigmoid(h) - e logsigmoid(-h), e = label_smoothing",
-        source='conservative DPO, Mitchell 2023, "A note on DPO with noisy preferences"',
+        source='cDPO, equation 3 of Mitchell 2023, "A note on DPO with noisy preferences"',
         options={"label_smoothing": 0.1},
     ),
     "robust": Loss(
         function=functions.robust,
         equation="[-(1 - e) logsigmoid(h) + e logsigmoid(-h)] / (1 - 2e), e = label_smoothing",
-        source="rDPO, arXiv 2403.00409, section 3",
+        source="rDPO, arXiv 2403.00409",
         options={"label_smoothing": 0.1},
     ),
     "ipo": Loss(
@@ -81,7 +81,7 @@ LOSSES: dict[str, Loss] = {
     "simpo": Loss(
         function=functions.simpo,
         equation="-logsigmoid(h - simpo_margin)",
-        source="SimPO, arXiv 2405.14734, equation 6 (simpo_margin is its gamma)",
+        source="SimPO, arXiv 2405.14734 (simpo_margin is its gamma)",
         length_normalised=True,
         reference_free=True,
         beta=2.0,
@@ -90,7 +90,7 @@ LOSSES: dict[str, Loss] = {
     "simpo-mm": Loss(
         function=functions.soft_bradley_terry,
         equation=_SOFT,
-        source="MMPO's target with the reward of SimPO, arXiv 2405.14734, equation 4",
+        source="MMPO's target with the reward of SimPO, arXiv 2405.14734",
         reads="target",
         hard_labels=False,
         length_normalised=True,
@@ -130,8 +130,8 @@ def sft_loss(chosen_logps: Tensor, chosen_tokens: Tensor) -> Tensor:
 
     Added with a weight (`--sft-weight`) to any policy loss, it keeps the chosen answers likely.
     Each answer is divided by its own length, then pairs are averaged: Iterative RPO,
-    arXiv 2404.19733, section 2. (arXiv 2405.16436 sums over tokens; TRL's loss type `sft` divides
-    the batch's sum by the batch's tokens, so that long answers weigh more.)
+    arXiv 2404.19733. (arXiv 2405.16436 sums over tokens; TRL's loss type `sft` divides the batch's
+    sum by the batch's tokens, so that long answers weigh more.)
 
     By hand: log pi = -6 over 3 tokens gives 2.
     """

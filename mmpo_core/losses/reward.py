@@ -14,11 +14,9 @@ REWARD_LOSSES: dict[str, Loss] = {
     "mmpo": LOSSES["mmpo"],
     "hard": replace(
         LOSSES["dpo"],
-        source="Bradley-Terry with certain labels, InstructGPT, arXiv 2203.02155, equation 1",
+        source="Bradley-Terry with certain labels, InstructGPT, arXiv 2203.02155",
     ),
-    "offset": replace(
-        LOSSES["odpo"], source="Llama 2, arXiv 2307.09288, equation 2, with margin gamma m"
-    ),
+    "offset": replace(LOSSES["odpo"], source="Llama 2, arXiv 2307.09288, with margin gamma m"),
 }
 
 

@@ -279,7 +279,7 @@ def test_robust_loss_under_flips_is_dpo_of_the_right_labels(h: float, flips: flo
 
 @given(gaps, st.floats(0.51, 0.99))
 def test_mmpo_is_rpo_with_the_divergence_of_nemotron_up_to_a_constant(h: float, p: float):
-    """KL(p || sigma(h)) = mmpo - entropy of p: the loss of arXiv 2406.11704, section 3.3."""
+    """KL(p || sigma(h)) = mmpo - entropy of p: the loss of arXiv 2406.11704."""
     entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
     divergence = p * (math.log(p) + softplus(-h)) + (1 - p) * (math.log(1 - p) + softplus(h))
     mmpo = float(loss_of(LOSSES["mmpo"], [h], columns([p])))
