@@ -7,8 +7,9 @@ import torch
 import transformers
 import xxhash
 
-from mmpo_core.adapter_folder import is_adapter, read_adapter
+from mmpo_core.adapter_folder import CONFIG_FILE, is_adapter, read_adapter
 from mmpo_core.encoded_pairs import EncodedPairs
+from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import EvaluatedModel
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.predicting import computes_in_bf16, device_of
@@ -80,7 +81,10 @@ def model_fingerprint(
     if not is_adapter(hub_id):
         return str(digest.hexdigest())
     adapter = read_adapter(folder)
-    base = model_fingerprint(adapter.base, options, adapter.revision)
+    try:
+        base = model_fingerprint(adapter.base, options, adapter.revision)
+    except InputError as error:
+        raise InputError(f"the base model that {folder / CONFIG_FILE} names: {error}") from error
     if base is None:
         return None
     digest.update(f"{base} {adapter.seed}".encode())

@@ -225,6 +225,8 @@ def test_the_files_say_what_they_were_made_from(
     assert record["computed"]["mmpo"]["encoding"]["kept"] == PAIRS
     assert record["arguments"]["data"] == str(fresh)
     assert all((tmp_path / name).stat().st_size > 5_000 for name in pictures)
+    assert "accuracy" in done.out
+    assert f"In {tmp_path}: evaluation.json" in done.out
 
 
 def test_warns_of_pairs_that_were_trained_on(cli: Cli, runs: Path, pairs: Path, tmp_path: Path):
@@ -299,6 +301,28 @@ def test_bad_inputs(
     assert message in done.err
     assert done.out == ""
     assert not (tmp_path / "evaluation").exists()
+
+
+def test_an_adapter_whose_base_is_gone(runs: Path, fresh: Path, micro_model: Path, tmp_path: Path):
+    adapter = tmp_path / "adapter"
+    shutil.copytree(runs / "adapter", adapter)
+    for name in ("adapter_config.json", "run.json"):
+        text = (adapter / name).read_text().replace(str(micro_model), "/gone/base")
+        (adapter / name).write_text(text)
+    asked: dict[str, Any] = {"data": fresh, "out": tmp_path / "out", "device": "cpu"}
+    with pytest.raises(InputError, match=r"its run.json names is not here \(/gone/base"):
+        evaluate(models=(str(adapter),), **asked)
+    with pytest.raises(InputError, match=r"the base model that .*adapter_config.json names: /gone"):
+        evaluate(models=(str(adapter),), reference=str(micro_model), **asked)
+
+
+def test_a_run_without_its_model(cli: Cli, runs: Path, fresh: Path, tmp_path: Path):
+    """As an interrupted run leaves its folder, or a sweep that keeps metrics only."""
+    (tmp_path / "left").mkdir()
+    shutil.copy(runs / "mmpo" / "run.json", tmp_path / "left")
+    done = cli("evaluate", tmp_path / "left", "--data", fresh, "--out", tmp_path / "out", *QUICK)
+    assert done.status == 2
+    assert "left: no config.json there. A model folder is what" in done.err
 
 
 def test_runs_that_held_nothing_out(pairs: Path, fresh: Path, micro_model: Path, tmp_path: Path):

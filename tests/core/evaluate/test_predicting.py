@@ -10,11 +10,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from mmpo_core.encode import encode_pairs
+from mmpo_core.engine.rewards import side_rewards
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import encode_all
 from mmpo_core.evaluate.models import find_models
 from mmpo_core.evaluate.options import PredictOptions
-from mmpo_core.evaluate.predicting import predict, prompt_ids
+from mmpo_core.evaluate.predicting import predict, prompt_ids, score_pairs
 from mmpo_core.models import load_tokenizer
 from mmpo_core.pair_file import read_table
 from tests.core.pair_tables import pair_table
@@ -174,6 +175,31 @@ def test_lack_of_memory_says_what_helps(runs: Path, pairs: Path, monkeypatch: py
     monkeypatch.setattr("mmpo_core.evaluate.predicting.values_of_sides", full)
     with pytest.raises(InputError, match="smaller --tokens-per-batch"):
         predict(str(runs / "mmpo"), read_table(pairs), options())
+
+
+def test_an_interrupted_pass_goes_on_where_it_stopped(
+    runs: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table = read_table(pairs)
+    asked = options(reference_cache=str(tmp_path), tokens_per_batch=200)
+    whole = predict(str(runs / "reward"), table, options(reference_cache="none"))
+    (model,) = find_models([str(runs / "reward")], asked)
+    with monkeypatch.context() as patch:
+        batches: list[Any] = []
+
+        def two_batches(network: Any, batch: Any) -> Any:
+            if len(batches) == 2:
+                raise KeyboardInterrupt
+            batches.append(batch)
+            return side_rewards(network, batch)
+
+        patch.setattr("mmpo_core.evaluate.predicting.side_rewards", two_batches)
+        with pytest.raises(KeyboardInterrupt):
+            predict(str(runs / "reward"), table, asked)
+    done = sum(len(batch["last"]) // 2 for batch in batches)
+    scored = score_pairs(model, encode_all([model], table, asked)["reward"], asked)
+    assert (scored.about["from_cache"], scored.about["computed"]) == (done, len(table) - done)
+    np.testing.assert_allclose(scored.chosen, whole.chosen_score, atol=1e-5)
 
 
 def test_pairs_of_one_prompt_are_known_by_its_text():
