@@ -10,17 +10,30 @@ from typing import Any
 from margintool.card.command_line import score_command
 from margintool.page.folders import Evaluation, Folders, Run, Sweep
 from margintool.page.views import Block, Code, Paragraph, Section
+from margintool.report.facts import PairReport
 from mmpo_core.command_line import changed_words
 
 # They say where a run stood, not what it was.
 _NOT_ABOUT_RUN = ("resume", "overwrite", "dry_run")
 
 
-def commands_section(folders: Folders) -> Section:
-    """Return the commands, in the order in which they can be run, each once."""
+def commands_section(folders: Folders, reports: Mapping[str, PairReport]) -> Section:
+    """Return the commands, in the order in which they can be run, each once.
+
+    Args:
+        folders: what was given.
+        reports: fingerprint -> report of a pair file; of one that is not there, a run's record
+            tells.
+    """
     single = [run for run in folders.runs if run.group == run.name]
-    lines = [line for run in single if (line := _scored(run.record))]
-    lines += [line for sweep in folders.sweeps if (line := _scored(sweep.content))]
+    # fingerprint -> name and metadata
+    known = {
+        about["fingerprint"]: (str(about["path"]), about.get("metadata") or {})
+        for run in folders.runs
+        if (about := run.record.get("pairs"))
+    }
+    known |= {content: (report.path, report.metadata) for content, report in reports.items()}
+    lines = [line for name, made in known.values() if (line := _scored(made, name))]
     lines += [_run(run) for run in single]
     lines += [_sweep(sweep) for sweep in folders.sweeps]
     lines += [line for one in folders.evaluations if (line := _evaluate(one))]
@@ -29,13 +42,12 @@ def commands_section(folders: Folders) -> Section:
     return Section("commands", "The commands that made it", blocks)
 
 
-def _scored(record: Mapping[str, Any]) -> str | None:
-    """Return the `score` command of the pairs that a run was trained on; None if not recorded."""
-    pairs = record.get("pairs") or {}
-    options = (pairs.get("metadata") or {}).get("options")
+def _scored(metadata: Mapping[str, Any], name: str) -> str | None:
+    """Return the `score` command of a pair file; None if its metadata does not tell."""
+    options = metadata.get("options")
     if not isinstance(options, Mapping) or "source" not in options:
         return None
-    return score_command(options, str(pairs["path"]))
+    return score_command(options, name)
 
 
 def _run(run: Run) -> str:

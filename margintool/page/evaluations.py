@@ -56,7 +56,7 @@ def _differences(found: Sequence[Mapping[str, Any]]) -> list[Block]:
     """Return the paired differences of models: the main metrics, and all of them folded."""
     if not found:
         return []
-    titles = ("first", "less", "in", ">difference", ">p")
+    titles = ("a", "b", "metric", ">a - b", ">p")
     main, rows = [], []
     for one in found:
         p = "-" if one["p"] is None else f"{one['p']:.3g}"

@@ -18,7 +18,9 @@ from margintool.page.runs import (
 from margintool.page.sweeps import sweep_section
 from margintool.page.views import Block, Paragraph, Part, Section
 from margintool.progress import Progress
+from margintool.report.facts import PairReport
 from margintool.report.inspecting import report_and_scan
+from margintool.report.scan import Scan
 
 # Reasons for what is left out.
 _NO_EVALUATION = "no folder of margintool evaluate was given"
@@ -41,7 +43,7 @@ def gather(
     left_out = [f"Data: {line}" for line in missing]
     runs = folders.runs
     sections = [runs_section(runs)] if runs else []
-    sections += [sweep_section(sweep) for sweep in folders.sweeps]
+    sections += [sweep_section(sweep, at) for at, sweep in enumerate(folders.sweeps, start=1)]
     # Results first: data and commands are for those who go on to ask where they come from.
     for section, title, reason in (
         (_held_out(folders), "Held-out metrics", _NOTHING_MEASURED),
@@ -55,16 +57,19 @@ def gather(
         else:
             sections.append(section)
     sections += _examples(folders, files, examples, left_out)
-    sections += _data(files, left_out, progress)
-    return [*sections, commands_section(folders)], left_out
+    read = [report_and_scan(file.path, progress=progress) for file in files]
+    sections += _data(files, read, left_out)
+    reports = {file.fingerprint: report for file, (report, _) in zip(files, read, strict=True)}
+    return [*sections, commands_section(folders, reports)], left_out
 
 
-def _data(files: Sequence[PairFile], left_out: list[str], progress: Progress) -> list[Section]:
+def _data(
+    files: Sequence[PairFile], read: Sequence[tuple[PairReport, Scan]], left_out: list[str]
+) -> list[Section]:
     """Return the sections on pair files: what is in them, and their targets."""
     summaries: list[Block] = []
     targets: list[Block] = []
-    for file in files:
-        report, found = report_and_scan(file.path, progress=progress)
+    for file, (report, found) in zip(files, read, strict=True):
         uses = Paragraph(f"Read for: {', '.join(file.uses)}.", quiet=True)
         summaries.append(Part(file.path.name, [uses, *summary_blocks(report)]))
         blocks = target_blocks(report, found)
@@ -106,11 +111,16 @@ def _section(
     for evaluation in folders.evaluations:
         found = of_evaluation(evaluation)
         if found:
-            blocks.append(Part(f"Evaluation {evaluation.name}", found))
+            blocks.append(Part(_title(evaluation, folders), found))
     recorded = of_runs(folders.runs) if of_runs is not None else []
     if recorded:
         blocks.append(Part("As the runs recorded it", recorded))
     return Section(key, title, blocks) if blocks else None
+
+
+def _title(evaluation: Evaluation, folders: Folders) -> str:
+    alone = len(folders.evaluations) == 1
+    return "Evaluation" if alone else f"Evaluation {evaluation.name}"
 
 
 def _examples(
@@ -129,7 +139,7 @@ def _examples(
         found, missing = example_blocks(evaluation, path, most)
         left_out.extend(f"Examples: {line}" for line in missing)
         if found:
-            blocks.append(Part(f"Evaluation {evaluation.name}", found))
+            blocks.append(Part(_title(evaluation, folders), found))
     lead = (
         "Pairs where the model's probability that the chosen answer is better is furthest from the "
         "target. The texts are as they stand in the data."

@@ -73,5 +73,5 @@ def _wanted(folders: Folders) -> dict[str, tuple[Path, list[str]]]:
         note(run.record.get("pairs"), "training of", run.name)
         note(run.record.get("eval_pairs"), "held out for", run.name)
     for evaluation in folders.evaluations:
-        note(evaluation.content.get("data"), "evaluation", evaluation.name)
+        note(evaluation.content.get("data"), "measured in", evaluation.name)
     return wanted

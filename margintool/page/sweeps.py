@@ -19,20 +19,27 @@ _SWEEP = {
 }
 
 
-def sweep_section(sweep: Sweep) -> Section:
-    """Return a sweep's settings, means over seeds, and its picture."""
+def sweep_section(sweep: Sweep, number: int) -> Section:
+    """Return a sweep's settings, means over seeds, and its picture.
+
+    Args:
+        sweep: the sweep.
+        number: of the sweep in the page, from 1.
+    """
     rows = [_setting(row) for row in sweep.content["settings"]]
     titles = ("setting", ">seeds", *(f">{title}" for title in _SWEEP.values()))
     caption = "Means over seeds, ± their standard deviation; held-out pairs"
     blocks: list[Block] = [Table(caption, Grid(titles, rows)), Paragraph(_best(sweep))]
     picture = sweep.folder / "sweep.png"
-    if picture.is_file():
+    finished = any(row["seeds"] for row in sweep.content["settings"])
+    if finished and picture.is_file():
         alt = (
-            f"Accuracy, ECE, NLL and reward margin against gamma, a line for each setting of "
+            "Accuracy, ECE, NLL and reward margin against gamma, a line for each setting of "
             f"{sweep.name}; the numbers are in the table above."
         )
         blocks.append(embedded(picture, alt))
-    return Section(f"sweep-{sweep.name}", f"Sweep {sweep.name}", blocks)
+    title = "Sweep" if sweep.name == "sweep" else f"Sweep {sweep.name}"
+    return Section(f"sweep-{number}", title, blocks)
 
 
 def _setting(row: Mapping[str, Any]) -> list[str]:

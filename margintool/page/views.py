@@ -10,6 +10,9 @@ from typing import ClassVar
 
 from margintool.report.rows import Fact, Grid
 
+# Pixels; what is drawn as one panel is narrower.
+_WIDE = 1000
+
 
 @dataclass(frozen=True)
 class Paragraph:
@@ -54,6 +57,11 @@ class Picture:
     height: int
     alt: str
     caption: str = ""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is several panels beside each other, too small to read on a phone."""
+        return self.width > _WIDE
 
 
 @dataclass(frozen=True)
