@@ -87,7 +87,7 @@ def choose_batching(
         return Choice(replace(batching, shared=True))
     if packing == "shared":
         raise InputError(f"packing shared: {why_not}. Use --packing padded, or auto")
-    logger.warning("prompts are not shared between answers (packing padded): %s", why_not)
+    logger.warning("texts do not share rows (packing padded): %s", why_not)
     return Choice(batching.padded(), why_not)
 
 
