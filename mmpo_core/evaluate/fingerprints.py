@@ -12,7 +12,7 @@ from mmpo_core.encoded_pairs import EncodedPairs
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import EvaluatedModel
 from mmpo_core.evaluate.options import PredictOptions
-from mmpo_core.evaluate.predicting import computes_in_bf16, device_of
+from mmpo_core.evaluate.passes import computes_in_bf16, device_of
 from mmpo_core.hub import check_model, loading
 from mmpo_core.models import TINY, resolve_model
 from mmpo_core.reference_model import weights_digest

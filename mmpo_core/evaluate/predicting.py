@@ -8,10 +8,6 @@ kept in the reference cache, a part at a time: an interrupted pass goes on where
 model is in memory at a time. running.py evaluates several.
 """
 
-import gc
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,28 +18,27 @@ import torch
 import xxhash
 
 from mmpo_core.encoded_pairs import EncodedPairs, Floats
-from mmpo_core.engine.batches import Batching
-from mmpo_core.engine.check import Choice, choose_batching
-from mmpo_core.engine.memory import is_out_of_memory
 from mmpo_core.engine.rewards import reward_values, side_rewards
 from mmpo_core.engine.scoring import Batch, completion_token_logps
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import Encoded, encode_all
 from mmpo_core.evaluate.models import EvaluatedModel, Reference, find_model
 from mmpo_core.evaluate.options import PredictOptions, checked_options
+from mmpo_core.evaluate.passes import (
+    autocast_of,
+    computes_in_bf16,
+    explained_out_of_memory,
+    free_memory,
+    loading_of,
+    pass_over,
+)
 from mmpo_core.evaluate.predictions import REWARD, Predictions
 from mmpo_core.losses import answer_scores
 from mmpo_core.models import load_policy, load_reward_model, load_tokenizer
-from mmpo_core.reference import check_same_vocabulary, reference_logps, values_of_sides
-from mmpo_core.reference_cache import ReferenceCache, cache_folder
-from mmpo_core.reference_model import as_reference, reference_key, weights_digest
+from mmpo_core.reference import check_same_vocabulary, reference_logps
+from mmpo_core.reference_model import as_reference, weights_digest
 from mmpo_core.reference_pass import REFERENCE, Words
-from mmpo_core.train_batching import run_limits
 from mmpo_core.train_progress import quiet_transformers
-from mmpo_core.train_setup import check_positions, without_dropout
-from mmpo_core.training_args import runs_on_cpu
-
-logger = logging.getLogger("mmpo_core.evaluate")
 
 _POLICY_WORDS = Words("log-probs", "model")
 _REWARD_WORDS = Words("rewards", "model", "reward")
@@ -99,7 +94,7 @@ def score_pairs(model: EvaluatedModel, encoded: Encoded, options: PredictOptions
         InputError: if a model cannot be loaded, has another vocabulary than its reference, takes
             no conversation of that length, or memory runs out.
     """
-    with _explained_out_of_memory():
+    with explained_out_of_memory():
         if model.kind == REWARD:
             return _rewards(model, encoded, options)
         return _implicit_rewards(model, encoded, options)
@@ -161,14 +156,14 @@ def _rewards(model: EvaluatedModel, encoded: Encoded, options: PredictOptions) -
         model.name,
         encoded.tokenizer,
         seed=0 if model.run is None else model.run.seed,
-        **_how(options),
+        **loading_of(options),
     )
 
     def values(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        with as_reference(network), torch.no_grad(), _autocast(options):
+        with as_reference(network), torch.no_grad(), autocast_of(options):
             return side_rewards(network, batch), batch["scored"].sum(dim=1)
 
-    (chosen, rejected), about = _pass(
+    (chosen, rejected), about = pass_over(
         network, encoded, options, values, reward_values, _REWARD_WORDS
     )
     return Scored(chosen, rejected, about)
@@ -182,8 +177,8 @@ def _implicit_rewards(model: EvaluatedModel, encoded: Encoded, options: PredictO
     if model.reference is not None:
         sides, about["reference_pass"] = _logps_of_reference(model, encoded, options)
         reference = torch.from_numpy(sides).flatten()
-        _free(options)
-    network = load_policy(model.name, **_how(options))
+        free_memory(options)
+    network = load_policy(model.name, **loading_of(options))
     sides, passed = _logps(network, encoded, options, _POLICY_WORDS)
     pairs = encoded.pairs
     tokens = torch.from_numpy(np.concatenate([pairs.chosen.lengths, pairs.rejected.lengths]))
@@ -204,7 +199,7 @@ def _logps_of_reference(
             revision=reference.revision,
         )
         check_same_vocabulary(encoded.tokenizer, other, reference.name)
-        network = load_policy(reference.name, revision=reference.revision, **_how(options))
+        network = load_policy(reference.name, revision=reference.revision, **loading_of(options))
     except InputError as error:
         raise InputError(f"{model.name}, its reference model: {error}") from error
     _check_weights(model, reference, network, options)
@@ -231,106 +226,4 @@ def _logps(
     def values(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         return reference_logps(network, batch, bf16=bf16)
 
-    return _pass(network, encoded, options, values, completion_token_logps, of)
-
-
-def _pass(
-    network: Any,
-    encoded: Encoded,
-    options: PredictOptions,
-    values: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]],
-    checked_by: Callable[..., Any],
-    of: Words,
-) -> tuple[Floats, dict[str, Any]]:
-    """Return the (2, N) values of a loaded model, and what computing them took.
-
-    Args:
-        network: as loaded.
-        encoded: N pairs.
-        options: of running models.
-        values: of a batch.
-        checked_by: see choose_batching.
-        of: what the values are, in words.
-    """
-    device = device_of(options)
-    without_dropout(network)
-    check_positions(network, {"pairs": encoded.pairs})
-    cache = _cache(network, device, options)
-    network.to(device)
-    choice = _batching(network, encoded, options, checked_by)
-    sides, report = values_of_sides(
-        encoded.pairs, network, choice.batching, values, cache=cache, of=of
-    )
-    logger.info("%s", report.line(of))
-    about = {
-        "packing": "shared" if choice.batching.shared else "padded",
-        "why_padded": choice.why_padded,
-        **report.to_dict(),
-    }
-    return sides, about
-
-
-def _batching(
-    network: Any, encoded: Encoded, options: PredictOptions, checked_by: Callable[..., Any]
-) -> Choice:
-    pad = encoded.tokenizer.pad_token_id
-    bounds: Any = options  # the two limits have the same names as those of a run
-    batching = Batching(pad, run_limits(bounds, network))
-    return choose_batching(network, {"pairs": encoded.pairs}, batching, options.packing, checked_by)
-
-
-def _cache(network: Any, device: torch.device, options: PredictOptions) -> ReferenceCache:
-    folder = cache_folder(options.reference_cache)
-    if folder is None:
-        return ReferenceCache()
-    bf16 = computes_in_bf16(options)
-    key, about = reference_key(network, device=device.type, bf16=bf16)
-    return ReferenceCache(folder, key, about)
-
-
-def _how(options: PredictOptions) -> dict[str, Any]:
-    """Return how weights are loaded."""
-    return {
-        "dtype": options.dtype,
-        "trust_remote_code": options.trust_remote_code,
-        "attn_implementation": options.attn_implementation,
-    }
-
-
-def device_of(options: PredictOptions) -> torch.device:
-    """Return the device that models run on."""
-    if runs_on_cpu(options):
-        return torch.device("cpu")
-    device = torch.accelerator.current_accelerator()
-    assert device is not None
-    return device
-
-
-def computes_in_bf16(options: PredictOptions) -> bool:
-    """Whether products are computed in bfloat16: as asked for, else on an accelerator."""
-    return not runs_on_cpu(options) if options.bf16 is None else options.bf16
-
-
-def _autocast(options: PredictOptions) -> torch.autocast:
-    bf16 = computes_in_bf16(options)
-    return torch.autocast(device_of(options).type, torch.bfloat16, enabled=bf16)
-
-
-def _free(options: PredictOptions) -> None:
-    """Give the memory of a model that is gone back, for the next one."""
-    gc.collect()
-    if device_of(options).type == "cuda":
-        torch.cuda.empty_cache()
-
-
-@contextmanager
-def _explained_out_of_memory() -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"out of memory ({str(error).partition('.')[0]}). A forward pass takes less with a "
-            "smaller --tokens-per-batch, weights half with --dtype bfloat16"
-        ) from error
+    return pass_over(network, encoded, options, values, completion_token_logps, of)

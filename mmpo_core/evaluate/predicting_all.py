@@ -61,7 +61,7 @@ def predict_all(
             predictions[model.label], how = _predictions_of(model, one, table, options, path, gamma)
             about[model.label] = {
                 **model.about(),
-                "predictions": str(path),
+                "predictions": str(path.relative_to(out)),
                 "encoding": one.pairs.report.to_dict(),
                 **how,
             }

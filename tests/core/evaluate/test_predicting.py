@@ -172,7 +172,7 @@ def test_lack_of_memory_says_what_helps(runs: Path, pairs: Path, monkeypatch: py
     def full(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("mmpo_core.evaluate.predicting.values_of_sides", full)
+    monkeypatch.setattr("mmpo_core.evaluate.passes.values_of_sides", full)
     with pytest.raises(InputError, match="smaller --tokens-per-batch"):
         predict(str(runs / "mmpo"), read_table(pairs), options())
 
