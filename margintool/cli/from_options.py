@@ -88,7 +88,7 @@ def options_of(options_class: type, *, without: Sequence[str] = ()) -> dict[str,
             hint = hints[field.name]
             info = _parameter_info(field, texts[field.name], hint, ())
             kind = _cli_type(hint, required=False)
-            found[field.name] = Annotated[kind, info]  # type: ignore[valid-type]
+            found[field.name] = Annotated[kind, info]
     return found
 
 
