@@ -40,9 +40,6 @@ from mmpo_core.reference_model import as_reference, weights_digest
 from mmpo_core.reference_pass import REFERENCE, Words
 from mmpo_core.train_progress import quiet_transformers
 
-_POLICY_WORDS = Words("log-probs", "model")
-_REWARD_WORDS = Words("rewards", "model", "reward")
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -163,9 +160,8 @@ def _rewards(model: EvaluatedModel, encoded: Encoded, options: PredictOptions) -
         with as_reference(network), torch.no_grad(), autocast_of(options):
             return side_rewards(network, batch), batch["scored"].sum(dim=1)
 
-    (chosen, rejected), about = pass_over(
-        network, encoded, options, values, reward_values, _REWARD_WORDS
-    )
+    of = Words(f"{model.label}: rewards", f"model {model.name}", "reward")
+    (chosen, rejected), about = pass_over(network, encoded, options, values, reward_values, of)
     return Scored(chosen, rejected, about)
 
 
@@ -179,7 +175,8 @@ def _implicit_rewards(model: EvaluatedModel, encoded: Encoded, options: PredictO
         reference = torch.from_numpy(sides).flatten()
         free_memory(options)
     network = load_policy(model.name, **loading_of(options))
-    sides, passed = _logps(network, encoded, options, _POLICY_WORDS)
+    of = Words(f"{model.label}: log-probs", f"model {model.name}")
+    sides, passed = _logps(network, encoded, options, of)
     pairs = encoded.pairs
     tokens = torch.from_numpy(np.concatenate([pairs.chosen.lengths, pairs.rejected.lengths]))
     scores = answer_scores(model.loss, torch.from_numpy(sides).flatten(), reference, tokens)
@@ -203,7 +200,8 @@ def _logps_of_reference(
     except InputError as error:
         raise InputError(f"{model.name}, its reference model: {error}") from error
     _check_weights(model, reference, network, options)
-    return _logps(network, encoded, options, REFERENCE)
+    of = Words(f"{model.label}: {REFERENCE.title}", f"{REFERENCE.model} {reference.name}")
+    return _logps(network, encoded, options, of)
 
 
 def _check_weights(

@@ -202,6 +202,24 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(
     np.testing.assert_allclose(scored.chosen, whole.chosen_score, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("mmpo", "reference model .*micro"), ("reward", "model .*reward gives no fi")],
+)
+def test_a_model_that_gives_no_number(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+):
+    """By its name, and with the pair: among several models and a reference, which one it is."""
+    lost = torch.tensor([float("nan"), 0.0])
+    monkeypatch.setattr("mmpo_core.evaluate.predicting.side_rewards", lambda *_: lost)
+    monkeypatch.setattr(
+        "mmpo_core.evaluate.predicting.reference_logps",
+        lambda *_, **__: (lost, torch.tensor([3, 3])),
+    )
+    with pytest.raises(InputError, match=rf"{said}.* of pair pair-0 \(row 0\)"):
+        predict(str(runs / name), pair_table([1.0]), options(reference_cache="none"))
+
+
 def test_pairs_of_one_prompt_are_known_by_its_text():
     ids = prompt_ids(pa.chunked_array([["a", "b", "a"], ["b"]]))
     assert ids[0] == ids[2] != ids[1] == ids[3]
