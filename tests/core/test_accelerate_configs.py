@@ -68,7 +68,7 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log_history.jsonl").open()]
 
 
-def assert_equal_runs(one: Path, two: Path) -> None:
+def assert_equal_runs(one: Path, two: Path, file: str = "model.safetensors") -> None:
     """Losses, gradients' norms and every weight tensor agree to 1e-6, relatively."""
     logs = [log_of(folder) for folder in (one, two)]
     counted = 0
@@ -77,7 +77,7 @@ def assert_equal_runs(one: Path, two: Path) -> None:
             assert theirs[key] == pytest.approx(ours[key], rel=1e-6), key
             counted += 1
     assert counted == 13  # loss and norm of 6 steps, one evaluation
-    expected, found = (load_file(folder / "model.safetensors") for folder in (one, two))
+    expected, found = (load_file(folder / file) for folder in (one, two))
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert float((found[name] - value).norm() / value.norm()) < 1e-6, name
@@ -92,6 +92,23 @@ def test_two_processes_learn_what_one_learns(name: str, one: Path, micro_model: 
     assert done.stderr.count(f"2 processes, wrapper {WRAPPERS[name]}\n") == 1
     assert done.stdout.count("load it") == 1
     assert_equal_runs(one / "one", one / out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "file"),
+    [
+        ("--objective=reward", "model.safetensors"),
+        ("--lora-rank=2", "adapter_model.safetensors"),
+    ],
+)
+def test_fsdp_shares_out_reward_models_and_adapters(
+    more: str, file: str, one: Path, micro_model: Path
+) -> None:
+    alone(one, train_options(micro_model, f"one{more}", more))
+    done = launch("fsdp2.yaml", one, train_options(micro_model, f"two{more}", more))
+    assert done.returncode == 0, done.stderr
+    assert_equal_runs(one / f"one{more}", one / f"two{more}", file)
 
 
 @pytest.mark.slow
