@@ -65,6 +65,7 @@ def _picture(
             axes.set_ylim(-0.02, 1.02)
             axes.axhline(0.5, color=GREY, lw=0.8, ls=":")
         axes.set(xlabel="step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(title, loc="left", fontsize=11)
         axes.grid(alpha=0.25)
         plain(axes)

@@ -152,7 +152,8 @@ def _runs_of(sweep: Sweep) -> list[Run]:
     for row in rows:
         folder = sweep.folder / "runs" / row["run"]
         if (folder / RUN_FILE).is_file():
-            group = f"{sweep.name}: {settings[row['run']].words(names)}"
+            own = [name for name in names if row[name] is not None]
+            group = f"{sweep.name}: {settings[row['run']].words(own)}"
             runs.append(_run(folder, f"{sweep.name}: {row['run']}", group))
     return runs
 

@@ -40,15 +40,16 @@ def _parts(section: Section | None) -> list[Part]:
 
 
 def test_the_table_of_runs(tmp_path: Path, pairs: Path) -> None:
-    """75 seconds are 1 min 15 s; gamma that is not given is the file's."""
+    """75 seconds are 1 min 15 s; gamma that is not given is the file's; dpo reads no margins."""
     write_run(tmp_path / "a", pairs, arguments={"gamma": 1.5})
     write_run(tmp_path / "b", pairs, arguments={"objective": "reward"})
-    found = read_folders([tmp_path / "a", tmp_path / "b"])
+    write_run(tmp_path / "c", pairs, arguments={"loss": "dpo"})
+    found = read_folders([tmp_path / name for name in "abc"])
     [table] = _tables(runs_section(found.runs).blocks)
     titles = [title.removeprefix(">") for title in table.grid.titles]
-    first, second = (dict(zip(titles, row, strict=True)) for row in table.grid.rows)
+    first, second, third = (dict(zip(titles, row, strict=True)) for row in table.grid.rows)
     assert first["gamma"] == "1.5"
-    assert second["gamma"] == "file"
+    assert (second["gamma"], third["gamma"]) == ("file", "-")
     assert (first["kind"], second["kind"]) == ("policy", "reward model")
     assert (first["steps"], first["time"]) == ("30", "1 min 15 s")
 
