@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback
 from mmpo_core.engine.batches import Batching, ShareOfPlan, StepCollator, dataset_lengths
 from mmpo_core.engine.rows import Limits
 from mmpo_core.errors import InputError
+from mmpo_core.wrappers import follow_wrapping
 
 # Tokens of a micro-batch, padding included. On one core 512 to 2048 took about the same time, and
 # more took longer: rows of a micro-batch differ more in length. Accelerators want more at once.
@@ -61,6 +62,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             )
         super().__init__(**kwargs)
         self.add_callback(AsAskedNow())
+        follow_wrapping(self)
         pad = self.model.config.get_text_config().pad_token_id
         self.batching = batching or Batching(pad or 0, Limits(tokens_per_batch(args.device)))
         self.data_collator = self.collator(

@@ -12,8 +12,6 @@ from typing import Any
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.utils import logging as transformers_logging
 
-from mmpo_core.wrappers import follow_wrapping
-
 logger = logging.getLogger("mmpo_core.train")
 
 
@@ -58,14 +56,10 @@ def log_line(logs: dict[str, float]) -> str:
 
 
 def show_progress(trainer: Any) -> None:
-    """Replace Trainer's own printing: a bar where it would draw one, else log lines.
-
-    The wrapper of several processes is logged, and checked, when steps begin.
-    """
+    """Replace Trainer's own printing: a bar where it would draw one, else log lines."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Lines() if trainer.args.disable_tqdm else Bar())
-    follow_wrapping(trainer)
 
 
 @contextmanager

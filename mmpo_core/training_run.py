@@ -150,6 +150,7 @@ def finish(
     from mmpo_core.run_folder import RUN_FILE, publish, write_history, write_json
     from mmpo_core.run_record import device_name, final_metrics, finite
     from mmpo_core.train_plot import plot_history
+    from mmpo_core.wrappers import active_wrapper
 
     history = trainer.state.log_history
     resumed = record["resumed_from"] is not None
@@ -159,6 +160,7 @@ def finish(
         "metrics": finite(final_metrics(history, resumed=resumed)),
         **trainer.record(),
         "device": device_name(trainer.args.device),
+        "wrapper": active_wrapper(trainer.model_wrapped),
         # how long the earlier part took is not known after a kill
         "seconds_since_resume" if resumed else "seconds": round(seconds, 3),
         "model_kept": keep_model,

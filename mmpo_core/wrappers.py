@@ -2,7 +2,7 @@
 
 accelerate 1.15 shards on accelerators only: asked for FSDP on a CPU, it trains plain DDP and says
 nothing. So what was asked for is compared with the model as it was wrapped. Read by
-training_args.py (before anything is loaded) and train_progress.py (when the steps begin).
+training_args.py (before anything is loaded) and step_trainer.py (when the steps begin).
 """
 
 import logging

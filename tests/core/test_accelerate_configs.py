@@ -91,6 +91,7 @@ def test_two_processes_learn_what_one_learns(name: str, one: Path, micro_model: 
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"2 processes, wrapper {WRAPPERS[name]}\n") == 1
     assert done.stdout.count("load it") == 1
+    assert json.loads((one / out / "run.json").read_text())["wrapper"] == WRAPPERS[name]
     assert_equal_runs(one / "one", one / out)
 
 
