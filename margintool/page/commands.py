@@ -36,7 +36,8 @@ def commands_section(folders: Folders, reports: Mapping[str, PairReport]) -> Sec
     lines = [line for name, made in known.values() if (line := _scored(made, name))]
     lines += [_run(run) for run in single]
     lines += [_sweep(sweep) for sweep in folders.sweeps]
-    lines += [line for one in folders.evaluations if (line := _evaluate(one))]
+    evaluations = [*folders.evaluations, *folders.reward_benches]
+    lines += [line for one in evaluations if (line := _evaluate(one))]
     remark = Paragraph("Written from what the folders record; paths are as they were given then.")
     blocks: list[Block] = [remark, Code(list(dict.fromkeys(lines)))]
     return Section("commands", "The commands that made it", blocks)
@@ -73,12 +74,16 @@ def _sweep(sweep: Sweep) -> str:
 def _evaluate(evaluation: Evaluation) -> str | None:
     """Return the `evaluate` command; None where the file does not record its options."""
     from mmpo_core.evaluate.options import EvaluateOptions
+    from mmpo_core.evaluate.rewardbench.options import RewardBenchOptions
 
     arguments = evaluation.content.get("arguments")
     if not isinstance(arguments, Mapping):
         return None
     names = [str(name) for name in arguments["models"]]
-    return _line(["evaluate", *names], EvaluateOptions, arguments, "models")
+    suite = evaluation.content.get("suite")
+    if suite is None:
+        return _line(["evaluate", *names], EvaluateOptions, arguments, "models")
+    return _line(["evaluate", *names, "--suite", suite], RewardBenchOptions, arguments, "models")
 
 
 def _line(

@@ -13,12 +13,14 @@ from mmpo_core.adapter_folder import read_json
 from mmpo_core.checkpoints import numbered_checkpoints
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import short_names
+from mmpo_core.evaluate.rewardbench.running import REPORT as REWARD_BENCH
 from mmpo_core.evaluate.running import EVALUATION
 from mmpo_core.run_folder import RUN_FILE
 from mmpo_core.sweep.files import SWEEP_FILE
 
 # As run_folder.write_history writes it, when a run is finished.
 HISTORY_FILE = "log_history.jsonl"
+_READ = (RUN_FILE, SWEEP_FILE, EVALUATION, REWARD_BENCH)
 
 Entry = Mapping[str, Any]
 
@@ -75,7 +77,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation. content: of evaluation.json (see mmpo_core/evaluate/evaluating.py)."""
+    """An evaluation.
+
+    content: of evaluation.json (see mmpo_core/evaluate/evaluating.py), or of rewardbench.json.
+    """
 
     name: str
     folder: Path
@@ -89,6 +94,7 @@ class Folders:
     runs: list[Run] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
+    reward_benches: list[Evaluation] = field(default_factory=list)
 
 
 def read_folders(paths: Iterable[Path]) -> Folders:
@@ -110,7 +116,9 @@ def read_folders(paths: Iterable[Path]) -> Folders:
             found.sweeps.append(sweep)
             found.runs.extend(_runs_of(sweep))
         if (path / EVALUATION).is_file():
-            found.evaluations.append(_evaluation(path, name))
+            found.evaluations.append(_evaluation(path, name, EVALUATION))
+        if (path / REWARD_BENCH).is_file():
+            found.reward_benches.append(_evaluation(path, name, REWARD_BENCH))
     return found
 
 
@@ -122,9 +130,9 @@ def _check(given: Sequence[Path]) -> None:
         if not path.is_dir():
             what = "is a file; a folder is wanted" if path.exists() else "no such folder"
             raise InputError(f"{path}: {what}")
-        if not any((path / name).is_file() for name in (RUN_FILE, SWEEP_FILE, EVALUATION)):
+        if not any((path / name).is_file() for name in _READ):
             raise InputError(
-                f"{path}: holds no {RUN_FILE}, {SWEEP_FILE} or {EVALUATION}. Give the folder of a "
+                f"{path}: holds no {', '.join(_READ[:-1])} or {_READ[-1]}. Give the folder of a "
                 "`margintool train`, `sft`, `sweep` or `evaluate`"
             )
         if path.resolve() in seen:
@@ -132,10 +140,10 @@ def _check(given: Sequence[Path]) -> None:
         seen.add(path.resolve())
 
 
-def _evaluation(path: Path, name: str) -> Evaluation:
-    content = read_json(path / EVALUATION)
+def _evaluation(path: Path, name: str, file: str) -> Evaluation:
+    content = read_json(path / file)
     if not isinstance(content.get("models"), dict):
-        raise InputError(f"{path / EVALUATION}: is not written by `margintool evaluate`: no models")
+        raise InputError(f"{path / file}: is not written by `margintool evaluate`: no models")
     return Evaluation(name, path, content)
 
 

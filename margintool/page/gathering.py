@@ -10,6 +10,7 @@ from margintool.page.examples import example_blocks
 from margintool.page.folders import Evaluation, Folders
 from margintool.page.held_out import by_margin_part, held_out_part
 from margintool.page.pair_files import PairFile, find_pair_files
+from margintool.page.reward_bench import reward_bench_section
 from margintool.page.runs import (
     overfitting_section,
     runs_section,
@@ -56,6 +57,8 @@ def gather(
             left_out.append(f"{title}: {reason}")
         else:
             sections.append(section)
+    benches = enumerate(folders.reward_benches, start=1)
+    sections += [reward_bench_section(bench, at) for at, bench in benches]
     sections += _examples(folders, files, examples, left_out)
     read = [report_and_scan(file.path, progress=progress) for file in files]
     sections += _data(files, read, left_out)

@@ -105,7 +105,7 @@ def report_page(
 def _title(found: Folders) -> str:
     single = [run.name for run in found.runs if run.group == run.name]
     names = [*single, *(one.name for one in found.sweeps)]
-    names += [one.name for one in found.evaluations]
+    names += dict.fromkeys(one.name for one in (*found.evaluations, *found.reward_benches))
     shown = ", ".join(names[:4])
     return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
 
@@ -114,7 +114,7 @@ def _lead(found: Folders) -> str:
     counts = {
         "run": len(found.runs),
         "sweep": len(found.sweeps),
-        "evaluation": len(found.evaluations),
+        "evaluation": len(found.evaluations) + len(found.reward_benches),
     }
     parts = [counted(some, noun) for noun, some in counts.items() if some]
     return f"What came of {', '.join(parts)}."

@@ -75,7 +75,10 @@ def _bad_history(folder: Path, pairs: Path) -> None:
     ("make", "words"),
     [
         (lambda folder, pairs: None, "no such folder"),
-        (lambda folder, pairs: folder.mkdir(), "holds no run.json, sweep.json or evaluation.json"),
+        (
+            lambda folder, pairs: folder.mkdir(),
+            "sweep.json, evaluation.json or rewardbench.json",
+        ),
         (lambda folder, pairs: folder.write_text("x"), "is a file; a folder is wanted"),
         (_damaged, "run.json: cannot be read"),
         (_other_json, "is not written by `margintool evaluate`"),

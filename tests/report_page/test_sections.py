@@ -12,9 +12,11 @@ from margintool.page.examples import example_blocks, largest_disagreements
 from margintool.page.folders import read_folders
 from margintool.page.held_out import comparability, held_out_part
 from margintool.page.pair_files import find_pair_files
+from margintool.page.reward_bench import reward_bench_section
 from margintool.page.runs import overfitting_section, runs_section
 from margintool.page.views import Code, Gallery, Pair, Paragraph, Part, Section, Table
 from mmpo_core.errors import InputError
+from mmpo_core.evaluate.rewardbench.published import published
 from tests.report_page.made import (
     HISTORY,
     HOSTILE,
@@ -213,3 +215,31 @@ def test_commands_are_those_that_were_run(tmp_path: Path, pairs: Path) -> None:
         "--loss dpo --beta 0.2",
         f"margintool evaluate model --data {pairs} --out {evaluation}",
     ]
+
+
+def test_rewardbench_has_sections_and_published_scores(tmp_path: Path) -> None:
+    """0.75 is 75.0 percent; sections that are absent are a dash, in every column's place."""
+    half = {"value": 0.75, "low": 0.5, "high": 1.0}
+    content = {
+        "suite": "rewardbench",
+        "arguments": {"models": ["runs/a"], "data": "rb.parquet", "out": "rb"},
+        "models": {"a": {"average": half, "sections": {"Chat": half}, "ties": 1}},
+        "published": published(),
+    }
+    (tmp_path / "rb").mkdir()
+    (tmp_path / "rb" / "rewardbench.json").write_text(json.dumps(content))
+    found = read_folders([tmp_path / "rb"])
+    section = reward_bench_section(found.reward_benches[0], 1)
+    [table] = _tables(section.blocks)
+    rows = {row[0]: list(row[1:]) for row in table.grid.rows}
+    assert rows["Chat"] == ["75.0 [50.0, 100.0]", "95.0", "96.1", "96.6", "97.5"]
+    assert rows["Safety"][0] == "-"
+    assert rows["average"][1:] == ["59.4", "62.3", "73.0", "75.6"]
+    assert len(table.grid.titles) == 6
+    [remark] = [block for block in section.blocks if isinstance(block, Paragraph)]
+    assert remark.text == "a: 1 tie, counted as misses, as RewardBench does."
+    [_, code] = commands_section(found, {}).blocks
+    assert isinstance(code, Code)
+    [line] = code.lines
+    assert line.startswith("margintool evaluate runs/a --suite rewardbench ")
+    assert "--data rb.parquet" in line
