@@ -1,9 +1,12 @@
 """The processes of a distributed run, also where there is only one. Read by reference.py."""
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch.distributed as dist
+
+from mmpo_core.errors import InputError
 
 T = TypeVar("T")
 
@@ -34,3 +37,9 @@ def from_main(make: Callable[[], T]) -> T:
     dist.broadcast_object_list(box, src=0)
     made: T = box[0]  # type: ignore[assignment]
     return made
+
+
+def refuse_several(command: str) -> None:
+    """Raise InputError if a launcher started several processes of a command that takes one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"{command} runs in one process: start it without accelerate or torchrun")

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import typer
 
+from margintool.cli.best_of_n import best_of_n_command
 from margintool.cli.card import card_command
 from margintool.cli.compare import compare_command
 from margintool.cli.demo import demo_command
@@ -49,6 +50,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train_command, "A policy or a reward model from a pair file"),
     "sweep": (sweep_command, "Training runs over a grid, compared on held-out pairs"),
     "evaluate": (evaluate_command, "How good and how well calibrated models are on pairs"),
+    "best-of-n": (best_of_n_command, "The best of n answers by a reward, and what n is worth"),
     "report": (report_command, "One HTML page on runs and evaluations"),
     "merge": (merge_command, "A model folder from an adapter and its base"),
     "demo": (demo_command, "The whole job offline, on simulated votes"),

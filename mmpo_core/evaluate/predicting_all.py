@@ -4,7 +4,6 @@ Read by running.py and by suites; predicting.py runs one model.
 """
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import Encoded, encode_all
 from mmpo_core.evaluate.fingerprints import prediction_parts
 from mmpo_core.evaluate.models import EvaluatedModel
@@ -20,6 +18,7 @@ from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.predicting import score_pairs, to_predictions
 from mmpo_core.evaluate.predictions import FILE_NAME, Predictions
 from mmpo_core.evaluate.stored import read_predictions, write_predictions
+from mmpo_core.processes import refuse_several
 from mmpo_core.train_progress import quiet_transformers
 
 logger = logging.getLogger("mmpo_core.evaluate")
@@ -49,8 +48,7 @@ def predict_all(
         InputError: if a model cannot be loaded or used on these pairs, no pair is left, or this is
             one of several processes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("evaluate runs in one process: start it without accelerate or torchrun")
+    refuse_several("evaluate")
     predictions: dict[str, Predictions] = {}
     about: dict[str, Any] = {}
     with quiet_transformers():

@@ -1,0 +1,83 @@
+"""n answers to each prompt, by a model loaded here or by a server. Read by run.py.
+
+Every answer is on the disk as it comes (mmpo_core/generation/), so that an interrupted run goes on
+where it stopped.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from margintool.answer_server import AnswerServer
+from margintool.best_of_n.options import BestOfNOptions
+from margintool.best_of_n.reading import Candidate, Conversation
+from margintool.progress import Progress
+from mmpo_core.generation.answer_file import open_answers
+from mmpo_core.generation.asked import Answer, Asked, Sampling
+from mmpo_core.generation.fill import AnswerSource, answered
+
+
+def make_answers(
+    options: BestOfNOptions, prompts: Sequence[Conversation], path: Path, progress: Progress
+) -> tuple[list[list[Candidate]], dict[str, Any]]:
+    """Return n answers to each prompt, and what best_of_n.json says of them.
+
+    Args:
+        options: whom to ask and how.
+        prompts: P conversations.
+        path: the file of answers, which only grows.
+        progress: told of answers.
+
+    Raises:
+        InputError: if the model cannot be loaded or asked, or the file cannot be used.
+        UnfinishedError: if a server did not answer everything.
+    """
+    sampling = Sampling(
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_new_tokens=options.max_new_tokens,
+        seed=options.seed,
+    )
+    asked = [
+        Asked(messages, sampling, sample) for messages in prompts for sample in range(options.n)
+    ]
+    with open_answers(path) as file:
+        source = _source(options)
+        progress.start("answers", len(asked))
+        every = answered(source, asked, file, progress.advance)
+    facts = {
+        "by": source.identity,
+        "number": len(every),
+        "ended_by_max_new_tokens": sum(one.finish == "length" for one in every),
+        "prompt_cut": sum(one.prompt_cut > 0 for one in every),
+        "empty": sum(not one.text for one in every),
+    }
+    found = [
+        [_candidate(one) for one in every[first : first + options.n]]
+        for first in range(0, len(every), options.n)
+    ]
+    return found, facts
+
+
+def _candidate(answer: Answer) -> Candidate:
+    return Candidate(answer.text, answer.tokens, answer.finish)
+
+
+def _source(options: BestOfNOptions) -> AnswerSource:
+    assert options.policy is not None
+    if options.server_url is not None:
+        return AnswerServer(
+            options.policy,
+            options.server_url,
+            key_file=options.server_key_file,
+            concurrency=options.concurrency,
+        )
+    from mmpo_core.generation.local import load_local
+
+    return load_local(
+        options.policy,
+        dtype=options.dtype,
+        device=None if options.device == "auto" else options.device,
+        batch_size=options.batch_size,
+        trust_remote_code=options.trust_remote_code,
+    )
