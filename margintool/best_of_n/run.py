@@ -61,6 +61,7 @@ def run_best_of_n(options: BestOfNOptions, bars: Bars) -> BestOfN:
     options = checked(options)
     refuse_several("best-of-n")
     check_writable(options.out)
+    _check_not_read(options)
     models = find_models(options.reward, options)
     temperatures = temperatures_of(models, options.calibration)
     prompts, about = _candidates(options, bars)
@@ -108,6 +109,13 @@ def _candidates(options: BestOfNOptions, bars: Bars) -> tuple[Prompts, dict[str,
         )
     counts = {"rows": prompts.rows, "prompts": len(prompts.conversations)}
     return prompts, {"file": options.prompts, **counts, **facts}
+
+
+def _check_not_read(options: BestOfNOptions) -> None:
+    """Raise InputError if the rows would be written over the file that they come from."""
+    read = options.candidates or options.prompts
+    if read is not None and Path(read).resolve() == (options.out / ROWS).resolve():
+        raise InputError(f"{read} is read and would be written over: choose another --out")
 
 
 def _make(folder: Path) -> None:

@@ -217,7 +217,7 @@ def test_several_rewards_pick_together_by_their_temperatures(
 
 
 def test_answers_of_a_server(best_of_n: Run, scorers: Path, prompts: Path, tmp_path: Path) -> None:
-    """Each is asked for once; asked again, nothing is sent."""
+    """Each is asked for once; asked again, nothing is sent, and of a larger n the further ones."""
     out = tmp_path / "out"
     with scripted(lambda one: good(completion(f"to {one.question}"))) as server:
         given = [
@@ -230,9 +230,17 @@ def test_answers_of_a_server(best_of_n: Run, scorers: Path, prompts: Path, tmp_p
         assert len({one.body["seed"] for one in server.tries}) == 6
         assert best_of_n(*given).status == 0
         assert len(server.tries) == 6
-    assert by_prompt(out, "response") == [[f"to {text}"] * 3 for text in PROMPTS[:2]]
+        assert best_of_n(*given, "-n", 4).status == 0
+        assert len(server.tries) == 8
+    assert by_prompt(out, "response") == [[f"to {text}"] * 4 for text in PROMPTS[:2]]
     # equal rewards: the first of equals
-    assert by_prompt(out, "chosen") == [[True, False, False]] * 2
+    assert by_prompt(out, "chosen") == [[True, False, False, False]] * 2
+
+
+def test_one_process_alone(best_of_n: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = best_of_n("--candidates", "c.jsonl", "--reward", "r")
+    assert (done.status, "best-of-n runs in one process" in done.err) == (2, True)
 
 
 def test_best_against_worst_becomes_pairs_with_the_gap_as_margin(

@@ -125,6 +125,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--prompts", "p", "--policy", "tiny", "--concurrency", "2"], "without --server-url"),
     (["--prompts", "p", "--policy", "x", "--server-url", "u", "--batch-size", "2"], "with --serv"),
     (["--candidates", "none.jsonl"], "none.jsonl"),
+    (["--candidates", "here/candidates.parquet", "--out", "here"], "choose another --out"),
     (["--candidates", "c.jsonl", "--calibration", "none.json"], "none.json: cannot be read"),
     (["--candidates", "c.jsonl", "--beta", "2"], "beta is for policies"),
     (["--candidates", "c.jsonl", "--map", "rating=r"], "'rating' is not read"),
