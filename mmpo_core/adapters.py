@@ -14,6 +14,7 @@ import torch
 from mmpo_core.adapter_folder import is_adapter, quiet_peft
 from mmpo_core.adapter_options import AdapterOptions
 from mmpo_core.errors import InputError
+from mmpo_core.hub import cached_commit, on_hub
 from mmpo_core.models import TINY, resolve_model
 from mmpo_core.tiny import seeded
 
@@ -85,7 +86,13 @@ def quantization_config(*, bf16: bool) -> Any:
 
 
 def with_adapter(
-    model: Any, options: AdapterOptions, *, base: str, seed: int, reward: bool = False
+    model: Any,
+    options: AdapterOptions,
+    *,
+    base: str,
+    seed: int,
+    reward: bool = False,
+    revision: str | None = None,
 ) -> Any:
     """Return a model frozen, with new adapters that change nothing yet.
 
@@ -97,6 +104,7 @@ def with_adapter(
         base: the name that the model was loaded by; adapter_config.json says it.
         seed: of the adapters' first weights.
         reward: whether it is a reward model.
+        revision: of a base from the hub, as it was loaded; adapter_config.json says the commit.
 
     Raises:
         InputError: if peft is missing, a target is no layer of the model, or it is tied to another.
@@ -104,7 +112,7 @@ def with_adapter(
     require_peft()
     from peft import LoraConfig, PeftModelForCausalLM, PeftModelForSequenceClassification
 
-    rank = options.lora_rank
+    rank, hub_id = options.lora_rank, resolve_model(base)
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank if options.lora_alpha is None else options.lora_alpha,
@@ -113,7 +121,7 @@ def with_adapter(
         use_dora=options.dora,
         task_type="SEQ_CLS" if reward else "CAUSAL_LM",
         base_model_name_or_path=_lasting_name(base),
-        revision=getattr(model.config, "_commit_hash", None),
+        revision=cached_commit(hub_id, revision) if on_hub(hub_id) else None,
     )
     wrapper = PeftModelForSequenceClassification if reward else PeftModelForCausalLM
     try:

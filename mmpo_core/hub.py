@@ -113,6 +113,22 @@ def _hub_files(hub_id: str, revision: str | None, instead: str) -> list[str] | N
     return [file.rfilename for file in info.siblings or []]
 
 
+def on_hub(resolved: str) -> bool:
+    """Whether what models.resolve_model returned is the id of a hub model."""
+    return "/" in resolved and not Path(resolved).is_dir()
+
+
+def cached_commit(hub_id: str, revision: str | None) -> str | None:
+    """Return the commit that a hub model was last loaded of; None if it is not in the cache.
+
+    Configurations do not say it any more: transformers 5 has no `_commit_hash` on them.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(hub_id, "config.json", revision=revision)
+    return Path(path).parent.name if isinstance(path, str) else None
+
+
 @contextmanager
 def loading(name: str) -> Iterator[None]:
     """Load quietly, and turn what transformers raises about a model into one InputError.

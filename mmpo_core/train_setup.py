@@ -113,7 +113,14 @@ def load_start(options: RunOptions, tokenizer: Any) -> Any:
 
 def _with_adapter(model: Any, options: RunOptions) -> Any:
     reward = options.task == "reward"
-    model = with_adapter(model, options, base=options.model, seed=options.seed, reward=reward)
+    model = with_adapter(
+        model,
+        options,
+        base=options.model,
+        seed=options.seed,
+        reward=reward,
+        revision=options.revision,
+    )
     if options.gradient_checkpointing:
         # a reentrant checkpoint has gradients only if its input, of a frozen embedding, asks
         model.enable_input_require_grads()

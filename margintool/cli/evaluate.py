@@ -22,6 +22,11 @@ HELP = """Measure how well models tell the better answer, and how well they are 
 
 Example: margintool evaluate runs/tiny-policy --data pairs.parquet --held-out
 
+RewardBench: margintool evaluate runs/reward --suite rewardbench --out scores
+
+MT-bench: margintool evaluate runs/tiny-policy --suite mt-bench --references gpt-4.jsonl
+--judge-model gpt-4o --out bench
+
 A policy is measured by its implicit reward against its reference model, a reward model by its
 rewards. Several models are measured on the same pairs and compared. The table is printed, and in
 OUT are evaluation.json, predictions.parquet and the pictures. Called again, models and pairs that

@@ -79,7 +79,9 @@ def encode_all(
     done: dict[str, EncodedPairs] = {}
     found: dict[str, Encoded] = {}
     for model in models:
-        tokenizer = load_tokenizer(model.name, trust_remote_code=options.trust_remote_code)
+        tokenizer = load_tokenizer(
+            model.name, trust_remote_code=options.trust_remote_code, revision=model.revision
+        )
         key = _template_key(tokenizer)
         if key not in done:
             done[key] = _encode(model, table, tokenizer, lengths)

@@ -13,7 +13,7 @@ from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import EvaluatedModel
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.passes import computes_in_bf16, device_of
-from mmpo_core.hub import check_model, loading
+from mmpo_core.hub import cached_commit, check_model, loading
 from mmpo_core.models import TINY, resolve_model
 from mmpo_core.reference_model import weights_digest
 from mmpo_core.run_record import fingerprint
@@ -32,7 +32,7 @@ def prediction_parts(
     Margins and targets do not enter: they stand beside the scores and change none.
     """
     reference = model.reference
-    weights = model_fingerprint(model.name, options)
+    weights = model_fingerprint(model.name, options, model.revision)
     beside = reference and model_fingerprint(reference.name, options, reference.revision)
     if weights is None or (reference is not None and beside is None):
         return None
@@ -96,11 +96,11 @@ def _commit(hub_id: str, options: PredictOptions, revision: str | None) -> str |
     with loading(hub_id):
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(
+        AutoConfig.from_pretrained(
             hub_id,
             revision=revision,
             trust_remote_code=options.trust_remote_code,
             local_files_only=local,
         )
-    commit = getattr(config, "_commit_hash", None)
+    commit = cached_commit(hub_id, revision)  # of what was loaded just now
     return None if commit is None else f"{hub_id}@{commit}"

@@ -13,7 +13,7 @@ from mmpo_core.adapter_folder import AdapterFolder, is_adapter, read_adapter, re
 from mmpo_core.errors import InputError, lookup
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.predictions import POLICY, REWARD
-from mmpo_core.hub import check_model, loading
+from mmpo_core.hub import check_model, loading, on_hub
 from mmpo_core.losses import LOSSES, Loss
 from mmpo_core.models import TINY, resolve_model
 from mmpo_core.train_options import TrainOptions
@@ -56,6 +56,7 @@ class EvaluatedModel:
         loss: its entry, perhaps without the reference.
         beta: of the implicit reward; None for rewards.
         reference: None where h has none.
+        revision: branch, tag or commit of a hub model; None for its main branch, and for others.
     """
 
     name: str
@@ -67,11 +68,13 @@ class EvaluatedModel:
     loss: Loss | None = None
     beta: float | None = None
     reference: Reference | None = None
+    revision: str | None = None
 
     def about(self) -> dict[str, Any]:
         """Return what evaluation.json says about it."""
         return {
             "model": self.name,
+            "revision": self.revision,
             "kind": self.kind,
             "loss": self.scores,
             "beta": self.beta,
@@ -102,8 +105,9 @@ def find_model(name: str, options: PredictOptions) -> EvaluatedModel:
     where = Path(resolve_model(name))
     adapter = read_adapter(where) if is_adapter(str(where)) else None
     record, run = _run_of(where)
+    revision = options.revision if on_hub(str(where)) else None
     if _kind(name, adapter, run, options) == REWARD:
-        return EvaluatedModel(name, Path(name).name, REWARD, run, record)
+        return EvaluatedModel(name, Path(name).name, REWARD, run, record, revision=revision)
     scores = options.loss or _recorded_loss(run) or _default_loss(options)
     loss = lookup("loss", scores, LOSSES)
     if options.reference_free:
@@ -122,6 +126,7 @@ def find_model(name: str, options: PredictOptions) -> EvaluatedModel:
         loss,
         loss.beta if beta is None else beta,
         reference,
+        revision,
     )
 
 
@@ -154,7 +159,10 @@ def _named_parts(name: str) -> list[str]:
 
 
 def _refuse_unread(models: Sequence[EvaluatedModel], options: PredictOptions) -> None:
-    """Raise InputError for a policy's option where it would look as if it had an effect."""
+    """Raise InputError for an option that would look as if it had an effect."""
+    hub = any(on_hub(resolve_model(model.name)) for model in models)
+    if options.revision is not None and not hub:
+        raise InputError("revision is for hub models; none is named. Leave it out")
     given = [name for name in _FOR_POLICIES if getattr(options, name) not in (None, False)]
     if given and all(model.kind == REWARD for model in models):
         raise InputError(f"{given[0]} is for policies; reward models have none. Leave it out")
@@ -192,12 +200,15 @@ def _kind(
     hub_id = resolve_model(name)
     if hub_id == TINY:
         return POLICY
-    local = check_model(hub_id, None)
+    local = check_model(hub_id, options.revision)
     with loading(name):
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(
-            hub_id, trust_remote_code=options.trust_remote_code, local_files_only=local
+            hub_id,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=local,
         )
     classes = config.architectures or []
     classifies = any(one.endswith("ForSequenceClassification") for one in classes)

@@ -52,6 +52,7 @@ class PredictOptions:
         reference_cache: folder where log-probs and rewards are kept, by what the model computes;
             none keeps nothing; margintool/reference in the user's cache folder if not given
         trust_remote_code: run code that comes with a hub model
+        revision: branch, tag or commit of a model on the hub, not of its reference
     """
 
     reference: str | None = None
@@ -70,6 +71,7 @@ class PredictOptions:
     device: Literal["auto", "cpu"] = "auto"
     reference_cache: str | None = None
     trust_remote_code: bool = False
+    revision: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

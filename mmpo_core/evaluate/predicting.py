@@ -153,6 +153,7 @@ def _rewards(model: EvaluatedModel, encoded: Encoded, options: PredictOptions) -
         model.name,
         encoded.tokenizer,
         seed=0 if model.run is None else model.run.seed,
+        revision=model.revision,
         **loading_of(options),
     )
 
@@ -174,7 +175,7 @@ def _implicit_rewards(model: EvaluatedModel, encoded: Encoded, options: PredictO
         sides, about["reference_pass"] = _logps_of_reference(model, encoded, options)
         reference = torch.from_numpy(sides).flatten()
         free_memory(options)
-    network = load_policy(model.name, **loading_of(options))
+    network = load_policy(model.name, revision=model.revision, **loading_of(options))
     of = Words(f"{model.label}: log-probs", f"model {model.name}")
     sides, passed = _logps(network, encoded, options, of)
     pairs = encoded.pairs

@@ -122,6 +122,19 @@ def test_record_says_what_is_trained():
     assert adapter_record(small_policy(1), AdapterOptions()) is None
 
 
+def test_an_adapter_pins_the_commit_of_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The branch that was trained on may move; a base that is not on the hub has no commit."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository, commit = tmp_path / "models--owner--kept", "0123456789" * 4
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "config.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "v1").write_text(commit)
+    hub = with_adapter(small_policy(1), options(), base="owner/kept", seed=3, revision="v1")
+    assert hub.peft_config["default"].revision == commit
+    assert adapted(small_policy(1)).peft_config["default"].revision is None
+
+
 def test_targets_that_are_no_layers_are_refused_with_those_there_are():
     with pytest.raises(InputError, match=r"no layer 'q_prj'. Its linear layers: down_proj, .*lm_h"):
         adapted(small_policy(1), lora_targets=("q_prj", "q_proj"))

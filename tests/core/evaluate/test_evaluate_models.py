@@ -1,16 +1,23 @@
 """What a MODEL is: its kind, loss, beta and reference, and its short name."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpo_core.errors import InputError
+from mmpo_core.evaluate.encoding import encode_all
+from mmpo_core.evaluate.fingerprints import prediction_parts
 from mmpo_core.evaluate.models import find_model, find_models, short_names
 from mmpo_core.evaluate.options import PredictOptions
+from mmpo_core.evaluate.predicting import predict
+from mmpo_core.pair_file import read_table
 
 
 def found(name: Path | str, **options: Any) -> Any:
@@ -87,6 +94,8 @@ def test_a_checkpoint_belongs_to_its_run(runs: Path, tmp_path: Path):
         ("reward", {"beta": 0.2}, "beta is for policies; reward models have none"),
         ("reward", {"reference_free": True}, "reference_free is for policies"),
         ("simpo", {"reference": "tiny"}, "loss simpo uses no reference model"),
+        ("mmpo", {"revision": "v1"}, "revision is for hub models; none is named"),
+        ("tiny", {"revision": "v1", "reference_free": True}, "revision is for hub models"),
     ],
 )
 def test_what_cannot_be_is_refused(runs: Path, name: str, options: dict[str, Any], message: str):
@@ -101,6 +110,33 @@ def test_a_reference_that_is_not_here_any_more(runs: Path, tmp_path: Path):
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=r"its run.json names is not here .*Give --reference"):
         found(tmp_path)
+
+
+def test_a_revision_of_a_hub_model(
+    runs: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two commits in the hub's cache: weights, fingerprint and record are of the one asked for."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--owner--kept"
+    (repository / "refs").mkdir(parents=True)
+    for branch, name in (("main", "mmpo"), ("v1", "dpo")):
+        commit = branch.encode().hex().ljust(40, "0")
+        (repository / "refs" / branch).write_text(commit)
+        shutil.copytree(runs / name, repository / "snapshots" / commit)
+    asked: dict[str, Any] = {"reference_free": True, "loss": "mmpo", "beta": 1.0}
+    table, commits = read_table(pairs).slice(0, 4), []
+    for branch, name in ((None, "mmpo"), ("v1", "dpo")):
+        options = PredictOptions(revision=branch, device="cpu", max_length=96, **asked)
+        there = predict("owner/kept", table, options)
+        here = predict(str(runs / name), table, replace(options, revision=None))
+        np.testing.assert_array_equal(there.h, here.h)
+        (model,) = find_models(["owner/kept"], options)
+        encoded = encode_all([model], table, options)["kept"].pairs
+        parts = prediction_parts(model, encoded, options)
+        commits.append(parts and parts["model"])
+        assert model.about()["revision"] == branch
+    assert None not in commits
+    assert len(set(commits)) == 2
 
 
 def test_short_names():
