@@ -38,21 +38,26 @@ class Lines(TrainerCallback):  # type: ignore[misc]
             logger.info("step %d/%d  %s", state.global_step, state.max_steps, text)
 
 
+# metric -> what it is called; perplexity is of sft, margins and accuracy are of pairs
+_TRAINING = {
+    "loss": "loss",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "perplexity": "perplexity",
+}
+# by the names of run.json, whose eval_accuracy counts ties one half
+_HELD_OUT = {
+    "eval_loss": "eval_loss",
+    "eval_rewards/margins": "eval_margin",
+    "eval_accuracy": "eval_accuracy",
+    "eval_perplexity": "eval_perplexity",
+}
+
+
 def log_line(logs: dict[str, float]) -> str:
     """Return the numbers that matter of a log entry; empty if it has none of them."""
-    prefix = "eval_" if "eval_loss" in logs else ""
-    names = {
-        "loss": "loss",
-        "rewards/margins": "margin",
-        "rewards/accuracies": "accuracy",
-        "perplexity": "perplexity",
-    }
-    found = [
-        f"{prefix}{short} {logs[prefix + name]:.4f}"
-        for name, short in names.items()
-        if prefix + name in logs
-    ]
-    return "  ".join(found)
+    names = _HELD_OUT if "eval_loss" in logs else _TRAINING
+    return "  ".join(f"{short} {logs[name]:.4f}" for name, short in names.items() if name in logs)
 
 
 def show_progress(trainer: Any) -> None:

@@ -62,10 +62,10 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
         yield f"{split} pairs", _counts(report)
     if record["reference"] is not None:
         yield "reference", _reference(record["reference"])
-    yield "training", _numbers(result.metrics, "")
+    yield "training", _numbers(result.metrics, _TRAINING)
     if "eval_loss" in result.metrics:
-        yield "held out", _numbers(result.metrics, "eval_")
-        yield "calibration", _calibration(result.metrics)
+        yield "held out", _numbers(result.metrics, _HELD_OUT)
+        yield "calibration", _numbers(result.metrics, _CALIBRATION)
     yield from _model_rows(result, arguments["objective"])
 
 
@@ -84,15 +84,15 @@ def _sft_rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
                 f"{split['tokens']:,} tokens the assistant's"
             ),
         )
-    yield "training", _numbers(result.metrics, "", _SFT_NUMBERS)
+    yield "training", _numbers(result.metrics, _SFT_TRAINING)
     if "eval_loss" in result.metrics:
-        yield "held out", _numbers(result.metrics, "eval_", _SFT_NUMBERS)
+        yield "held out", _numbers(result.metrics, _SFT_HELD_OUT)
     yield from _model_rows(result, "policy")
     yield "next", f"margintool train pairs.parquet --model {result.folder}"
 
 
 def _model_rows(result: "TrainResult", objective: str) -> Iterator[tuple[str, str]]:
-    kept = f"{result.folder} (also run.json, log_history.jsonl, train.png)"
+    kept = f"{result.folder} (also README.md, run.json, log_history.jsonl, train.png)"
     adapter = result.record["adapter"]
     if adapter is None:
         yield "model", kept
@@ -129,18 +129,15 @@ def _reference(report: Mapping[str, int]) -> str:
     return f"{report['from_cache']:,} log-probs from cache, {report['computed']:,} computed"
 
 
-_NUMBERS = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
-_SFT_NUMBERS = {"loss": "loss", "perplexity": "perplexity"}
+# metric -> what it is called; a level pair counts one half in the held-out accuracy alone
+_TRAINING = {"loss": "loss", "rewards/accuracies": "accuracy", "rewards/margins": "margin"}
+_HELD_OUT = {"eval_loss": "loss", "eval_accuracy": "accuracy", "eval_rewards/margins": "margin"}
+_SFT_TRAINING = {"loss": "loss", "perplexity": "perplexity"}
+_SFT_HELD_OUT = {"eval_loss": "loss", "eval_perplexity": "perplexity"}
+_CALIBRATION = {"eval_nll": "NLL", "eval_brier": "Brier", "eval_ece": "ECE"}
 
 
-def _numbers(
-    metrics: Mapping[str, float | None], prefix: str, names: Mapping[str, str] = _NUMBERS
-) -> str:
-    return "  ".join(f"{short} {_number(metrics[prefix + name])}" for name, short in names.items())
-
-
-def _calibration(metrics: Mapping[str, float | None]) -> str:
-    names = {"eval_nll": "NLL", "eval_brier": "Brier", "eval_ece": "ECE"}
+def _numbers(metrics: Mapping[str, float | None], names: Mapping[str, str]) -> str:
     return "  ".join(f"{short} {_number(metrics[name])}" for name, short in names.items())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from margintool.cli.train_summary import _numbers, _time
+from margintool.cli.train_summary import _TRAINING, _numbers, _time
 from mmpo_core.losses import OBJECTIVES
 from mmpo_core.pair_file import write_pairs
 from tests.core.pair_tables import METADATA, pair_table
@@ -57,6 +57,21 @@ def test_says_which_log_probs_of_the_reference_were_computed(cli: Cli, pairs: Pa
     assert "2 log-probs from cache, 4 computed" in second.out
 
 
+def test_the_held_out_accuracy_shown_is_that_of_run_json(cli: Cli, tmp_path: Path):
+    """Nothing pulls a tie's answers apart: h stays 0, and a level pair is half right."""
+    ties = tmp_path / "ties.parquet"
+    write_pairs(pair_table([0.0] * 6), ties, METADATA)
+    result = cli(
+        "train", ties, "--model", "tiny", "--eval-split", 0.5, "--reference-cache", "none",
+        "--max-length", 64, "--device", "cpu", "--out", tmp_path / "out",
+    )  # fmt: skip
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["metrics"]["eval_accuracy"] == 0.5
+    assert "eval_accuracy 0.5000" in result.err
+    held_out = next(line for line in result.out.splitlines() if line.startswith("held out"))
+    assert "accuracy 0.5000" in held_out
+
+
 def test_summary_says_of_which_part_of_a_run_the_time_is():
     resumed = {"resumed_from": "checkpoint-4", "seconds_since_resume": 2.04, "device": "cpu"}
     assert _time(resumed) == "2.0 s since checkpoint-4 on cpu"
@@ -65,7 +80,7 @@ def test_summary_says_of_which_part_of_a_run_the_time_is():
 
 def test_summary_says_what_is_not_finite():
     metrics = {"loss": 0.5, "rewards/accuracies": 1.0, "rewards/margins": None}
-    assert _numbers(metrics, "") == "loss 0.5000  accuracy 1.0000  margin not finite"
+    assert _numbers(metrics, _TRAINING) == "loss 0.5000  accuracy 1.0000  margin not finite"
 
 
 @pytest.mark.parametrize(
