@@ -106,6 +106,6 @@ def run_limits(options: RunOptions, model: Any, device: torch.device | None = No
     return Limits(
         tokens=options.tokens_per_batch or tokens_per_batch(device),
         pairs=options.micro_batch_size,
-        long_rows=skips_hidden(config, device),
+        long_rows=skips_hidden(config, device, compiled=getattr(options, "compile", False)),
         multiple_of=_FLEX_BLOCK if flex else aligned,
     )

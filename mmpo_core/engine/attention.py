@@ -58,16 +58,18 @@ def packed_attention(config: Any, segments: Tensor, positions: Tensor, dtype: to
     return form(segments, positions, window if slides else None, dtype)
 
 
-def skips_hidden(config: Any, device: torch.device) -> bool:
+def skips_hidden(config: Any, device: torch.device, *, compiled: bool = False) -> bool:
     """Return whether attention leaves out what a packed row's mask hides, so that rows may be long.
 
     Args:
         config: the decoder's.
         device: where it runs.
+        compiled: whether the decoder is compiled: by_pair.py leaves that the mask.
     """
-    windowed = getattr(config, "sliding_window", None) is not None
-    by_pair = config._attn_implementation == "sdpa" and device.type == "cpu" and not windowed
-    return by_pair or config._attn_implementation == "flex_attention"
+    if config._attn_implementation == "flex_attention":
+        return True
+    by_pair = config._attn_implementation == "sdpa" and device.type == "cpu" and not compiled
+    return by_pair and getattr(config, "sliding_window", None) is None
 
 
 def _form(config: Any) -> Callable[[Tensor, Tensor, int | None, torch.dtype], Any]:

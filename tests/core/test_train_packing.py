@@ -12,7 +12,10 @@ from safetensors.torch import load_file
 from mmpo_core.errors import InputError
 from mmpo_core.pair_file import write_pairs
 from mmpo_core.train import TrainResult, train
+from mmpo_core.train_batching import run_limits
+from mmpo_core.train_options import TrainOptions
 from tests.core.pair_tables import METADATA, pair_table
+from tests.core.small_models import small_policy
 
 Start = Callable[..., TrainResult]
 
@@ -118,3 +121,10 @@ def test_the_reference_may_need_another_way(start: Start, tmp_path: Path):
     before = start("before", max_steps=1, **options)
     online = start("online", max_steps=1, reference_logps="online", **options)
     assert before.history[0]["loss"] == pytest.approx(online.history[0]["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_compiled_run_has_no_long_rows_on_a_cpu(compiled: bool):
+    """Compiled attention computes the whole square of a row."""
+    options = TrainOptions(pairs="pairs.parquet", model="tiny", compile=compiled)
+    assert run_limits(options, small_policy(0)).long_rows is not compiled

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from mmpo_core.engine import by_pair
-from mmpo_core.engine.attention import packed_attention
+from mmpo_core.engine.attention import packed_attention, skips_hidden
 from mmpo_core.engine.by_pair import Span, carrying_spans, sdpa, spans_of
 from mmpo_core.engine.packed import pack
 from mmpo_core.engine.rows import Limits
@@ -104,3 +104,23 @@ def test_a_mask_that_bounds_more_than_the_spans_say_carries_none():
 def test_a_mask_made_from_it_carries_none():
     mask = carrying_spans(torch.ones(1, 1, 2, 2, dtype=torch.bool), torch.tensor([[0, 1]]))
     assert not hasattr(mask[:, :, :, :2], "spans_of_pairs")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "device", "window", "compiled", "expected"),
+    [
+        ("sdpa", "cpu", None, False, True),
+        ("sdpa", "cpu", None, True, False),  # compiled code takes the mask
+        ("sdpa", "cpu", 3, False, False),
+        ("sdpa", "cuda", None, False, False),
+        ("eager", "cpu", None, False, False),
+        ("flex_attention", "cuda", 3, True, True),
+    ],
+)
+def test_rows_are_long_only_where_nothing_is_computed_of_what_is_hidden(
+    kernel: str, device: str, window: int | None, compiled: bool, expected: bool
+):
+    config = small_config()
+    config.sliding_window = window
+    config._attn_implementation = kernel
+    assert skips_hidden(config, torch.device(device), compiled=compiled) is expected
