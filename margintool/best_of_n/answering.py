@@ -80,4 +80,5 @@ def _source(options: BestOfNOptions) -> AnswerSource:
         device=None if options.device == "auto" else options.device,
         batch_size=options.batch_size,
         trust_remote_code=options.trust_remote_code,
+        revision=options.policy_revision,
     )

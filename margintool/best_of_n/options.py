@@ -8,6 +8,8 @@ from typing import Any, Literal
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.intervals import RESAMPLES, SEED
 from mmpo_core.evaluate.options import PredictOptions, checked_options
+from mmpo_core.hub import on_hub
+from mmpo_core.models import resolve_model
 from mmpo_core.run_options import Ranges, check_ranges
 
 
@@ -30,6 +32,7 @@ class AnswerOptions:
         top_p: share of the probability, from the likeliest token down, that is drawn from
         max_new_tokens: most tokens of an answer
         batch_size: answers made at once
+        policy_revision: branch, tag or commit of a policy on the hub
         server_url: OpenAI-compatible server that has the policy, as http://localhost:8000/v1; the
             policy is loaded here if not given
         server_key_file: file that holds that server's API key; OPENAI_API_KEY if not given
@@ -47,6 +50,7 @@ class AnswerOptions:
     top_p: float = 1.0
     max_new_tokens: int = 512
     batch_size: int = 16
+    policy_revision: str | None = None
     server_url: str | None = None
     server_key_file: str | None = None
     concurrency: int = 16
@@ -61,6 +65,7 @@ class BestOfNOptions(AnswerOptions, PredictOptions):
             repeat it for several
         calibration: evaluation.json in which `margintool evaluate` fitted the temperatures of the
             reward models on held-out pairs; repeat it for several files. 1 for all if not given
+        revision: branch, tag or commit of reward models on the hub, not of their references
         overlong: what to do with a candidate over max_length: cut its end, or stop
         out: folder for answers, scores, the table and the picture
         bootstrap: resamples of prompts behind the 95% intervals; 0 for none
@@ -69,6 +74,7 @@ class BestOfNOptions(AnswerOptions, PredictOptions):
 
     reward: tuple[str, ...]
     calibration: tuple[str, ...] = ()
+    revision: str | None = None
     overlong: Literal["truncate", "error"] = "truncate"
     out: Path = Path("best-of-n")
     bootstrap: int = RESAMPLES
@@ -80,7 +86,7 @@ _OF_GENERATION = [
     for field in dataclasses.fields(AnswerOptions)
     if field.name not in ("candidates", "map", "split", "limit")
 ]
-_LOCAL, _REMOTE = ("batch_size",), ("server_key_file", "concurrency")
+_LOCAL, _REMOTE = ("batch_size", "policy_revision"), ("server_key_file", "concurrency")
 
 
 def checked(options: BestOfNOptions) -> BestOfNOptions:
@@ -96,6 +102,12 @@ def checked(options: BestOfNOptions) -> BestOfNOptions:
     twice = {name for name in options.reward if options.reward.count(name) > 1}
     if twice:
         raise InputError(f"reward {min(twice)} is given twice")
+    _check_together(options)
+    return options
+
+
+def _check_together(options: BestOfNOptions) -> None:
+    """Raise InputError for options that contradict each other or have no effect."""
     given = [name for name in _OF_GENERATION if _changed(options, name)]
     if options.candidates is not None:
         if given:
@@ -103,7 +115,7 @@ def checked(options: BestOfNOptions) -> BestOfNOptions:
                 f"{_flag(given[0])} has no effect with --candidates, which has the answers: leave "
                 "it out"
             )
-        return options
+        return
     if options.prompts is None or options.policy is None:
         raise InputError(
             "give --prompts FILE and --policy MODEL to make answers, or --candidates FILE with "
@@ -117,7 +129,8 @@ def checked(options: BestOfNOptions) -> BestOfNOptions:
     for name in useless:
         if name in given:
             raise InputError(f"{_flag(name)} has no effect {why}: leave it out")
-    return options
+    if options.policy_revision is not None and not on_hub(resolve_model(options.policy)):
+        raise InputError("--policy-revision is for a policy on the hub: leave it out")
 
 
 def _changed(options: BestOfNOptions, name: str) -> bool:

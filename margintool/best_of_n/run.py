@@ -50,7 +50,7 @@ def best_of_n(options: BestOfNOptions) -> BestOfN:
 
 def run_best_of_n(options: BestOfNOptions, bars: Bars) -> BestOfN:
     """Run best-of-n; `bars` gives what is told of reading and answering."""
-    from mmpo_core.best_of_n.expected import expected_rewards
+    from mmpo_core.best_of_n.expected import check_labels, expected_rewards
     from mmpo_core.best_of_n.plot import plot_best_of_n
     from mmpo_core.best_of_n.scoring import candidate_rewards
     from mmpo_core.evaluate.models import find_models
@@ -63,6 +63,7 @@ def run_best_of_n(options: BestOfNOptions, bars: Bars) -> BestOfN:
     check_writable(options.out)
     _check_not_read(options)
     models = find_models(options.reward, options)
+    check_labels(model.label for model in models)
     temperatures = temperatures_of(models, options.calibration)
     prompts, about = _candidates(options, bars)
     texts = [[one.text for one in answers] for answers in prompts.answers]

@@ -3,7 +3,7 @@
 Read by margintool/best_of_n/. The estimator is in estimators.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmpo_core.best_of_n.estimators import Floats, by_prompt, mean_over_prompts
@@ -18,6 +18,12 @@ def numbers_up_to(most: int) -> list[int]:
     """Return 1, 2, 4, ... and `most` itself."""
     powers = [1 << bit for bit in range(most.bit_length())]
     return powers if powers[-1] == most else [*powers, most]
+
+
+def check_labels(labels: Iterable[str]) -> None:
+    """Raise InputError for a reward's label that stands for the pick by all of them."""
+    if TOGETHER in labels:
+        raise InputError(f"a reward model cannot have the label {TOGETHER!r}: rename its folder")
 
 
 def expected_rewards(
@@ -42,8 +48,7 @@ def expected_rewards(
     Raises:
         InputError: if there is no prompt, or a label is TOGETHER.
     """
-    if TOGETHER in rewards:
-        raise InputError(f"a reward model cannot have the label {TOGETHER!r}: rename its folder")
+    check_labels(rewards)
     picks = {**rewards, **({} if together is None else {TOGETHER: together})}
     ns = numbers_up_to(min(len(one) for one in next(iter(rewards.values()))))
     found = []

@@ -41,7 +41,9 @@ def candidate_rewards(
         InputError: if the model or its reference cannot be loaded, or used on these candidates.
     """
     with quiet_transformers():
-        tokenizer = load_tokenizer(model.name, trust_remote_code=options.trust_remote_code)
+        tokenizer = load_tokenizer(
+            model.name, trust_remote_code=options.trust_remote_code, revision=model.revision
+        )
         lengths = lengths_for([model], options)
         try:
             encoded = encode_candidates(prompts, candidates, tokenizer, **vars(lengths))

@@ -124,6 +124,8 @@ BAD: list[tuple[list[str], str]] = [
     (["--prompts", "p", "--policy", "tiny", "--temperature", "0"], "temperature must be"),
     (["--prompts", "p", "--policy", "tiny", "--concurrency", "2"], "without --server-url"),
     (["--prompts", "p", "--policy", "x", "--server-url", "u", "--batch-size", "2"], "with --serv"),
+    (["--prompts", "p", "--policy", "tiny", "--policy-revision", "v1"], "on the hub"),
+    (["--candidates", "c.jsonl", "--revision", "v1"], "revision is for hub models"),
     (["--candidates", "none.jsonl"], "none.jsonl"),
     (["--candidates", "here/candidates.parquet", "--out", "here"], "choose another --out"),
     (["--candidates", "c.jsonl", "--calibration", "none.json"], "none.json: cannot be read"),
