@@ -86,7 +86,8 @@ def test_the_main_job_runs_as_written(
 ) -> None:
     """Word for word in an empty folder; only what the hub sends is replaced."""
     monkeypatch.chdir(tmp_path)
-    for line in code_lines("The main job"):
+    sections = ("The main job", "Is it better, and is it calibrated?")
+    for line in [line for section in sections for line in code_lines(section)]:
         words = shlex.split(line)
         if words[0] == "margintool":
             done = cli(*words[1:])
@@ -98,6 +99,7 @@ def test_the_main_job_runs_as_written(
     assert hub == ["stanfordnlp/SHP"]
     assert (tmp_path / "margins.png").stat().st_size > 10_000
     assert list(tmp_path.glob("runs/*/model.safetensors"))
+    assert "Differences on the same pairs" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 JUDGE_SECTIONS = {
