@@ -61,6 +61,8 @@ def data_table(record: Mapping[str, Any]) -> str:
     """Return what a run read: the pair file's own metadata, or the conversations; and counts."""
     if "conversations" in record:
         rows = [("conversations", _last_part(record["conversations"]["name"]))]
+        if record.get("eval_conversations"):
+            rows.append(("evaluated on", _last_part(record["eval_conversations"]["name"])))
         for split, counts in record["splits"].items():
             rows += [(f"{name.replace('_', ' ')}, {split}", n) for name, n in counts.items()]
         return _table(("", ""), rows)

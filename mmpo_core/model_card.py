@@ -23,6 +23,11 @@ CARD_FILE = "README.md"
 # what tells a card of ours from a README.md that someone wrote
 _MARK = "<!-- Written by margintool from run.json. Without this line the file is left as it is. -->"
 _HUB_DATA = re.compile(r"([\w.-]+/[\w.-]+)@[^:]*:[^:]*:[^:]*")
+# count in run.json -> of what
+_ALSO_TRAINED_ON = {
+    "eval_prompts_also_trained_on": "prompts of the evaluation pairs",
+    "eval_conversations_also_trained_on": "of the evaluation conversations",
+}
 # Options that say nothing about the model.
 _NOT_ABOUT_MODEL = (
     "resume overwrite report_to reference_cache push_to_hub hub_private logging_steps device"
@@ -167,9 +172,9 @@ def _results(record: Mapping[str, Any]) -> Iterator[str]:
     if record.get("eval_by_margin"):
         yield "By the size of the margin:"
         yield by_margin_table(record["eval_by_margin"])
-    shared = record.get("eval_prompts_also_trained_on")
-    if shared:
-        yield f"{shared} prompts of the evaluation pairs were trained on too."
+    for key, what in _ALSO_TRAINED_ON.items():
+        if record.get(key):
+            yield f"{record[key]} {what} were trained on too."
     yield "Held-out data is all that was measured: no benchmark was run."
 
 
@@ -185,7 +190,7 @@ def run_command(options: RunOptions, record: Mapping[str, Any]) -> str:
 def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's options as a card may show them: no folders of this machine."""
     arguments = dict(record["arguments"])
-    for name in ("pairs", "out", "model", "reference", "eval_pairs", "data"):
+    for name in ("pairs", "out", "model", "reference", "eval_pairs", "data", "eval_data"):
         if isinstance(arguments.get(name), str):
             arguments[name] = _short(arguments[name])
     return arguments

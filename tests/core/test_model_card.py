@@ -100,6 +100,20 @@ def test_a_supervised_run_has_a_card_too():
     assert "    margintool sft --model me/x --lr 0.0001\n" in text
 
 
+def test_a_supervised_run_says_what_it_was_evaluated_on():
+    options = SftOptions(model="me/x", eval_data="/home/me/held out.jsonl")
+    record = bare_record(options) | {
+        "metrics": {"eval_loss": 1.5},
+        "eval_conversations": {"name": "/home/me/held out.jsonl", "fingerprint": "1f"},
+        "eval_conversations_also_trained_on": 4,
+    }
+    text = model_card(options, record)
+    assert "| evaluated on | held out.jsonl |" in text
+    assert "4 of the evaluation conversations were trained on too." in text
+    assert "--eval-data 'held out.jsonl'" in text
+    assert "/home/me" not in text
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
