@@ -27,7 +27,8 @@ def reliability_rows(pairs: Pairs, *, bins: int, resamples: int, seed: int) -> l
 
     Returns:
         Rows with low and high edge, count (of 2N), and the means predicted, true (of targets) with
-        true_low and true_high, and won (of hard labels); None in an empty bin.
+        true_low and true_high, and won (of hard labels); None in an empty bin. The interval is
+        None of a single prompt too: drawn again and again it would look certain.
     """
     soft = binned(pairs, pairs.target, equal_width, bins)
     hard = binned(pairs, pairs.label, equal_width, bins)
@@ -36,10 +37,11 @@ def reliability_rows(pairs: Pairs, *, bins: int, resamples: int, seed: int) -> l
     found = estimate(
         {str(k): _mean_truth(soft, k) for k in range(bins)}, pairs, resamples=resamples, seed=seed
     )
+    prompts = (soft.sums(np.ones(len(soft.index))) > 0).sum(axis=0)
     rows = []
     for k in range(bins):
         filled = bool(table.count[k])
-        true = found[str(k)].to_dict()
+        low, high = (found[str(k)].interval() if prompts[k] > 1 else None) or (None, None)
         rows.append(
             {
                 "low": float(table.low[k]),
@@ -47,8 +49,8 @@ def reliability_rows(pairs: Pairs, *, bins: int, resamples: int, seed: int) -> l
                 "count": int(table.count[k]),
                 "predicted": float(table.mean_predicted[k]) if filled else None,
                 "true": float(table.mean_true[k]) if filled else None,
-                "true_low": true["low"],
-                "true_high": true["high"],
+                "true_low": low,
+                "true_high": high,
                 "won": float(won[k]) if filled else None,
             }
         )

@@ -58,7 +58,8 @@ def plot_reliability(evaluation: Mapping[str, Any], path: Path) -> None:
     """Draw what share of pairs should go the model's way against what it predicts.
 
     Every pair is turned so that the answer that the model prefers stands first, so that the axis
-    runs from 0.5 to 1. Bands are 95% intervals; below, how many pairs stand behind each point.
+    runs from 0.5 to 1. Bars and bands are 95% intervals; below, how many pairs stand behind each
+    point.
     """
     with _figure(path, (7.2, 6.6 + 0.2 * len(evaluation["models"]))) as figure:
         grid = figure.add_gridspec(2, 1, height_ratios=[4, 1])
@@ -85,9 +86,10 @@ def _reliability(
 ) -> None:
     style = line_style(number)
     x = [row["predicted"] for row in rows]
-    if all(row["true_low"] is not None for row in rows):
-        low, high = [row["true_low"] for row in rows], [row["true_high"] for row in rows]
-        axes.fill_between(x, low, high, color=style["color"], alpha=_FAINT, lw=0)
+    # None, where there is no interval, becomes NaN and is not drawn
+    low, high = (np.array([row[end] for row in rows], float) for end in ("true_low", "true_high"))
+    axes.fill_between(x, low, high, color=style["color"], alpha=_FAINT, lw=0)
+    axes.vlines(x, low, high, color=style["color"], alpha=0.5, lw=1)  # seen without neighbours too
     label = f"{name}: ECE {_with_interval(ece)}"
     marker = _MARKERS[number % len(_MARKERS)]
     axes.plot(x, [row["true"] for row in rows], marker=marker, ms=5, lw=1.8, label=label, **style)

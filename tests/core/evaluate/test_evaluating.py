@@ -178,6 +178,17 @@ def test_reliability_by_hand():
     assert {rows[0][name] for name in ("predicted", "true", "true_low", "won")} == {None}
 
 
+def test_a_bin_of_one_prompt_has_no_interval():
+    """Prompt 0 alone is in (0.7, 0.8], with two pairs; two prompts are in (0.9, 1]."""
+    some = predictions(
+        4, 3, h=[np.log(3)] * 2 + [3.0] * 2, target=[0.6, 0.9, 0.8, 1.0], prompt_id=[0, 0, 1, 2]
+    )
+    rows = reliability_rows(pairs_of(some), bins=10, **QUICK)
+    alone, several = rows[7], rows[9]
+    assert (alone["true"], alone["true_low"], alone["true_high"]) == (0.75, None, None)
+    assert (several["true_low"], several["true_high"]) == pytest.approx((0.8, 1.0))
+
+
 def test_the_reliability_table_adds_up_to_ece(two):
     for model in two[1]["models"].values():
         rows = [row for row in model["reliability"] if row["count"]]

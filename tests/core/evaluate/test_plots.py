@@ -1,7 +1,10 @@
 """The pictures of an evaluation: what is drawn, read from the figures, and whole PNG files."""
 
+import copy
+
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate import plots
@@ -60,6 +63,20 @@ def test_reliability_draws_the_upper_half_of_the_table(two, figures, tmp_path):
     heights = sum(bar.get_height() for bar in below.patches)
     assert heights == pytest.approx(2.0)  # the shares of each of two models
     assert "120 pairs of 50 prompts, 95% intervals" in curve.get_title(loc="left")
+
+
+def test_intervals_are_drawn_where_there_are_any(two, figures, tmp_path):
+    """Each point has its bar, also one without neighbours; a bin of one prompt has none."""
+    report = copy.deepcopy(two[1])
+    for model in report["models"].values():
+        model["reliability"] = model["reliability"][6:7]  # (0.6, 0.7]
+    report["models"]["model 1"]["reliability"][0] |= {"true_low": None, "true_high": None}
+    plots.plot_reliability(report, tmp_path / "r.png")
+    (row,) = report["models"]["model 0"]["reliability"]
+    bars = [one for one in figures[0].axes[0].collections if isinstance(one, LineCollection)]
+    assert len(bars) == 2
+    assert bars[0].get_segments()[0][:, 1].tolist() == [row["true_low"], row["true_high"]]
+    assert not any(np.isfinite(segment).any() for segment in bars[1].get_segments())
 
 
 def test_models_differ_in_colour_and_marker(two, figures, tmp_path):
