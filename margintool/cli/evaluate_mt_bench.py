@@ -7,7 +7,10 @@ from margintool.mt_bench.options import FIXED, MtBenchOptions
 from mmpo_core.errors import InputError, UnfinishedError
 
 # Options that `evaluate` has without a suite too.
-READS = ("data", "out", "dtype", "device", "trust_remote_code", "bootstrap", "seed", "json")
+READS = (
+    *("data", "out", "dtype", "device", "trust_remote_code", "revision"),
+    *("bootstrap", "seed", "json"),
+)
 OPTIONS = options_of(MtBenchOptions, without=("model", *FIXED, *READS))
 
 

@@ -116,6 +116,7 @@ def _source(options: MtBenchOptions) -> AnswerSource:
         device=None if options.device == "auto" else options.device,
         batch_size=options.batch_size,
         trust_remote_code=options.trust_remote_code,
+        revision=options.revision,
     )
 
 

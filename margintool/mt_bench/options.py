@@ -35,6 +35,7 @@ class MtBenchOptions(JudgeOptions):
         dtype: Type that MODEL's weights are loaded in; bfloat16 halves the memory.
         device: Where MODEL runs; auto takes a GPU where there is one.
         trust_remote_code: Run code that comes with a hub model.
+        revision: Branch, tag or commit of MODEL on the hub.
         bootstrap: Resamples of questions behind the 95% intervals; 0 for none.
         seed: Seed of the answers and of the resamples.
         journal: File that keeps every request to a judge and its reply (SQLite);
@@ -53,6 +54,7 @@ class MtBenchOptions(JudgeOptions):
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu"] = "auto"
     trust_remote_code: bool = False
+    revision: str | None = None
     bootstrap: int = 1000
     seed: int = 0
     journal: str | Path | None = None
@@ -64,7 +66,8 @@ class MtBenchOptions(JudgeOptions):
 
 
 _LEAST = {"max_new_tokens": 1, "batch_size": 1, "bootstrap": 0, "seed": 0}
-_OF_GENERATION = ("server_url", "server_key_file", "max_new_tokens", "batch_size", "dtype")
+_OF_LOADING = ("batch_size", "dtype", "device", "trust_remote_code", "revision")
+_OF_GENERATION = ("server_url", "server_key_file", "max_new_tokens", *_OF_LOADING)
 
 
 def checked(options: MtBenchOptions) -> MtBenchOptions:
@@ -101,7 +104,7 @@ def _check_together(options: MtBenchOptions, given: Mapping[str, Any]) -> None:
             "--dry-run says what judging costs, which depends on the answers: give --answers FILE "
             "(OUT/model_answer.jsonl, once they are generated)"
         )
-    local = [name for name in ("batch_size", "dtype", "device") if name in given]
+    local = [name for name in _OF_LOADING if name in given]
     if options.server_url is not None and local:
         raise InputError(f"{_flag(local[0])} has no effect with --server-url: leave it out")
     if options.server_url is None and options.server_key_file is not None:

@@ -274,6 +274,9 @@ def test_a_dry_run_counts_and_writes_nothing(run: Run, files: list[str], tmp_pat
 BAD: list[tuple[list[str], str]] = [
     (["--answers", "a.jsonl"], "name a judge with --judge-model"),
     (["--answers", "a.jsonl", "--judge-model", "j", "--batch-size", "3"], "--batch-size has no"),
+    (["--answers", "a.jsonl", "--judge-model", "j", "--device", "cpu"], "--device has no effect"),
+    (["--answers", "a.jsonl", "--judge-model", "j", "--revision", "v1"], "--revision has no eff"),
+    (["--server-url", "http://localhost:1/v1", "--revision", "v1"], "--revision has no effect"),
     (["--dry-run"], "--dry-run says what judging costs"),
     (["--server-url", "http://localhost:1/v1", "--batch-size", "3"], "--batch-size has no effect"),
     (["--server-key-file", "key"], "--server-key-file has no effect"),
