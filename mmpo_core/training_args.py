@@ -106,13 +106,23 @@ def training_arguments(options: RunOptions, *, evaluates: bool) -> Any:
     load_whole(arguments)
     if options.resume and (checkpoint := last_checkpoint(options.folder)):
         check_resumable(arguments, checkpoint)
-    if options.liger:
-        require_liger(on_cpu=runs_on_cpu(options))
+    _check_kernels(options, on_cpu=runs_on_cpu(options))
     # Several GPUs in one process would mean DataParallel, which splits pairs apart: rows 0..B-1
     # are chosen, B..2B-1 rejected. `torchrun` or `accelerate launch` runs one process per GPU.
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
     return arguments
+
+
+def _check_kernels(options: RunOptions, *, on_cpu: bool) -> None:
+    """Raise InputError for kernels that cannot train where the run is."""
+    if options.liger:
+        require_liger(on_cpu=on_cpu)
+    if options.attn_implementation == "flex_attention" and on_cpu:
+        raise InputError(
+            "attn_implementation flex_attention needs a GPU: on a CPU it has no backward pass. "
+            "Leave it out: sdpa does not compute there what packed rows mask either"
+        )
 
 
 def _check_settings(arguments: Any, *, evaluates: bool) -> None:

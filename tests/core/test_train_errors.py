@@ -104,6 +104,16 @@ def test_liger_without_its_package_is_said_before_anything_is_loaded(
         train(pairs=pair_file(tmp_path), model="no/such-model", liger=True)
 
 
+def test_flex_attention_on_a_cpu_is_refused_before_anything_is_loaded(tmp_path: Path):
+    with pytest.raises(InputError, match="flex_attention needs a GPU: on a CPU it has no backward"):
+        train(
+            pairs=pair_file(tmp_path),
+            model="no/such-model",
+            attn_implementation="flex_attention",
+            device="cpu",
+        )
+
+
 @pytest.mark.parametrize("ratio", [0.0, TrainOptions.warmup_ratio])
 def test_a_constant_learning_rate_needs_no_word_on_warm_up(ratio: float):
     options = TrainOptions(pairs=Path("p"), model="m", scheduler="constant", warmup_ratio=ratio)
