@@ -49,7 +49,7 @@ def train_run(
     from mmpo_core.run_record import input_fingerprints, start_record, with_earlier
     from mmpo_core.train_batching import run_batching
     from mmpo_core.train_data import load_tables
-    from mmpo_core.train_plan.out_of_memory import explained_out_of_memory
+    from mmpo_core.train_plan.out_of_memory import explained_by_plan
     from mmpo_core.train_progress import quiet_transformers
     from mmpo_core.train_reference import with_reference
     from mmpo_core.train_setup import build_trainer, encode_tables
@@ -63,7 +63,7 @@ def train_run(
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
         tokenizer, pairs = encode_tables(options, tables)
-        stack.enter_context(explained_out_of_memory(options, tokenizer, pairs, arguments.device))
+        stack.enter_context(explained_by_plan(options, tokenizer, pairs, arguments.device))
         model, weights = loaded(options, arguments.device, tokenizer, pairs)
         packing = run_batching(options, model, tokenizer, pairs)
         data = with_reference(options, arguments, model, tokenizer, pairs, packing.batching)

@@ -1,12 +1,11 @@
-"""One loaded model over encoded pairs: its device, its batches, its cache, and lack of memory.
+"""One loaded model over encoded pairs: its device, its batches and its cache.
 
 Read by predicting.py, which says what is computed of a batch.
 """
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,9 +13,7 @@ import torch
 from mmpo_core.encoded_pairs import Floats
 from mmpo_core.engine.batches import Batching
 from mmpo_core.engine.check import Choice, choose_batching
-from mmpo_core.engine.memory import is_out_of_memory
 from mmpo_core.engine.scoring import Batch
-from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import Encoded
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.reference import values_of_sides
@@ -118,17 +115,3 @@ def free_memory(options: PredictOptions) -> None:
     gc.collect()
     if device_of(options).type == "cuda":
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def explained_out_of_memory() -> Iterator[None]:
-    """Turn a lack of memory into an InputError that says what takes less."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"out of memory ({str(error).partition('.')[0]}). A forward pass takes less with a "
-            "smaller --tokens-per-batch, weights half with --dtype bfloat16"
-        ) from error

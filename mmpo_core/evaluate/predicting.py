@@ -18,6 +18,7 @@ import torch
 import xxhash
 
 from mmpo_core.encoded_pairs import EncodedPairs, Floats
+from mmpo_core.engine.memory import explained_out_of_memory
 from mmpo_core.engine.rewards import reward_values, side_rewards
 from mmpo_core.engine.scoring import Batch, completion_token_logps
 from mmpo_core.errors import InputError
@@ -27,7 +28,6 @@ from mmpo_core.evaluate.options import PredictOptions, checked_options
 from mmpo_core.evaluate.passes import (
     autocast_of,
     computes_in_bf16,
-    explained_out_of_memory,
     free_memory,
     loading_of,
     pass_over,
@@ -39,6 +39,11 @@ from mmpo_core.reference import check_same_vocabulary, reference_logps
 from mmpo_core.reference_model import as_reference, weights_digest
 from mmpo_core.reference_pass import REFERENCE, Words
 from mmpo_core.train_progress import quiet_transformers
+
+_TAKES_LESS = (
+    "A forward pass takes less with a smaller --tokens-per-batch, weights half with --dtype "
+    "bfloat16"
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def score_pairs(model: EvaluatedModel, encoded: Encoded, options: PredictOptions
         InputError: if a model cannot be loaded, has another vocabulary than its reference, takes
             no conversation of that length, or memory runs out.
     """
-    with explained_out_of_memory():
+    with explained_out_of_memory(lambda: _TAKES_LESS):
         if model.kind == REWARD:
             return _rewards(model, encoded, options)
         return _implicit_rewards(model, encoded, options)

@@ -1,8 +1,7 @@
 """A language model loaded here, answering in batches sorted by length. A source for fill.py."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import torch
 import xxhash
 
 from mmpo_core.encoded_pairs import Ids
-from mmpo_core.engine.memory import is_out_of_memory
+from mmpo_core.engine.memory import explained_out_of_memory
 from mmpo_core.errors import InputError
 from mmpo_core.generation.asked import Answer, Asked, Finish, Sampling
 from mmpo_core.generation.draws import drawing
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
+_TAKES_LESS = (
+    "To answer takes less with a smaller --batch-size or --max-new-tokens. Answers so far are kept"
+)
 
 
 class LocalModel:
@@ -70,7 +72,7 @@ class LocalModel:
                 batch = group[start : start + self._batch_size]
                 if wanted.isdisjoint(batch):
                     continue
-                with _enough_memory():
+                with explained_out_of_memory(lambda: _TAKES_LESS):
                     answers = self._batch([asked[n] for n in batch], [prompts[n] for n in batch])
                 keep({n: one for n, one in zip(batch, answers, strict=True) if n in wanted})
 
@@ -131,20 +133,6 @@ class LocalModel:
         finish: Finish = "stop" if len(ends) else "length"
         text = self._tokenizer.decode(new[:tokens].tolist(), skip_special_tokens=True)
         return Answer(text.strip(), finish, tokens, cut)
-
-
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Say what to do where there is not."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            "not enough memory to answer so many conversations at once: give --batch-size less, "
-            "or --max-new-tokens. Answers so far are kept"
-        ) from error
 
 
 def load_local(

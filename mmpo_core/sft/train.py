@@ -24,7 +24,7 @@ def train_sft(options: SftOptions, sources: RunSources) -> TrainResult:
     from mmpo_core.run_folder import check_folder
     from mmpo_core.sft.batching import ConversationBatching
     from mmpo_core.train_batching import run_batching
-    from mmpo_core.train_plan.out_of_memory import explained_out_of_memory
+    from mmpo_core.train_plan.out_of_memory import explained_by_plan
     from mmpo_core.train_progress import quiet_transformers
     from mmpo_core.training_args import training_arguments
 
@@ -38,7 +38,7 @@ def train_sft(options: SftOptions, sources: RunSources) -> TrainResult:
     with ExitStack() as stack:
         stack.enter_context(quiet_transformers())
         tokenizer, splits = encode_sources(options, sources)
-        stack.enter_context(explained_out_of_memory(options, tokenizer, splits, arguments.device))
+        stack.enter_context(explained_by_plan(options, tokenizer, splits, arguments.device))
         model, weights = loaded(options, arguments.device, tokenizer, splits)
         packing = run_batching(options, model, tokenizer, splits, ConversationBatching)
         trainer = build_trainer(options, arguments, model, tokenizer, splits, packing.batching)

@@ -3,25 +3,23 @@
 Read by train.py and sft/train.py.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from mmpo_core.engine.batches import dataset_lengths
-from mmpo_core.engine.memory import is_out_of_memory
-from mmpo_core.errors import InputError
+from mmpo_core.engine.memory import explained_out_of_memory
 from mmpo_core.run_options import RunOptions
 from mmpo_core.train_plan.plan import plan_of
 from mmpo_core.train_plan.remedies import remedies
 from mmpo_core.train_plan.words import memory_rows, size
 
 
-@contextmanager
-def explained_out_of_memory(
+def explained_by_plan(
     options: RunOptions, tokenizer: Any, splits: Mapping[str, Any], device: torch.device
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Turn a lack of memory inside into an InputError that says what takes how much.
 
     Args:
@@ -30,12 +28,7 @@ def explained_out_of_memory(
         splits: split -> its pairs or conversations.
         device: where the run is.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(_explanation(options, tokenizer, splits, device)) from error
+    return explained_out_of_memory(lambda: _explanation(options, tokenizer, splits, device))
 
 
 def _explanation(
@@ -43,7 +36,7 @@ def _explanation(
 ) -> str:
     plan = plan_of(options, tokenizer, splits, device)
     helpful = remedies(plan, tokenizer, dataset_lengths(splits["train"]), device)
-    lines = ["out of memory. What the run was reckoned to take:"]
+    lines = ["What the run was reckoned to take:"]
     lines += [f"  {label:<15} {text}" for label, text in memory_rows(plan)]
     lines += (
         ["What would help most, each by itself:"]

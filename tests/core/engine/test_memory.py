@@ -1,9 +1,10 @@
-"""is_out_of_memory: what torch really raises, and what it must not be taken for."""
+"""A lack of memory: what torch really raises, what it is not, and what is said of it."""
 
 import pytest
 import torch
 
-from mmpo_core.engine.memory import is_out_of_memory
+from mmpo_core.engine.memory import explained_out_of_memory, is_out_of_memory
+from mmpo_core.errors import InputError
 
 
 def test_an_allocation_that_a_cpu_cannot_make():
@@ -25,3 +26,17 @@ def test_an_allocation_that_a_cpu_cannot_make():
 )
 def test_which_errors_are_a_lack_of_memory(error: BaseException, expected: bool):
     assert is_out_of_memory(error) == expected
+
+
+def test_advice_is_made_for_a_lack_of_memory_alone():
+    with (
+        pytest.raises(InputError, match=r"^out of memory\. Take less\.$") as raised,
+        explained_out_of_memory(lambda: "Take less."),
+    ):
+        raise MemoryError
+    assert isinstance(raised.value.__cause__, MemoryError)
+    with (
+        pytest.raises(RuntimeError, match="shapes cannot"),
+        explained_out_of_memory(lambda: pytest.fail("no advice was wanted")),
+    ):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

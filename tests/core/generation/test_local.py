@@ -168,7 +168,7 @@ def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(LocalModel, "_batch", full)
-    with pytest.raises(InputError, match="give --batch-size less"):
+    with pytest.raises(InputError, match="smaller --batch-size or"):
         answers(load_local("tiny"), [ask("a")], tmp_path / "a.jsonl")
 
 
