@@ -15,6 +15,7 @@ from margintool.cli.card import card_command
 from margintool.cli.compare import compare_command
 from margintool.cli.demo import demo_command
 from margintool.cli.evaluate import evaluate_command
+from margintool.cli.experiment import EXPERIMENT_COMMANDS
 from margintool.cli.grouped_help import grouped
 from margintool.cli.inspect import inspect_command
 from margintool.cli.judge import JUDGE_COMMANDS
@@ -62,6 +63,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 # name -> (the line of the group, its commands)
 GROUPS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], str]]]] = {
+    "experiment": ("The paper's claims, tried at a small size.", EXPERIMENT_COMMANDS),
     "judge": ("LLM judges and the journal of their replies.", JUDGE_COMMANDS),
     "similarity": ("Models of how alike two answers are.", SIMILARITY_COMMANDS),
 }

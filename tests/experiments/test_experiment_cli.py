@@ -1,0 +1,200 @@
+"""`margintool experiment` as a user runs it, at the quick size."""
+
+import json
+import math
+import shlex
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from margintool.cli import app
+from margintool.experiments.record import EXPERIMENT_FILE
+from margintool.experiments.registry import EXPERIMENTS
+from margintool.experiments.table import markdown, with_results
+from mmpo_core.errors import InputError
+from mmpo_core.pair_file import read_pairs
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+ARMS = {"synthetic": 4, "calibration": 4, "overfitting": 2, "cross-dataset": 4}
+
+
+def check_content(name: str, folder: Any) -> dict[str, Any]:
+    """Assert what holds for every finished experiment; return experiment.json's content."""
+    content: dict[str, Any] = json.loads((folder / EXPERIMENT_FILE).read_text())
+    assert content["experiment"] == name
+    assert content["seeds"] == [0, 1]
+    assert len(list(folder.glob("sweeps/*/runs/*/run.json"))) == 2 * ARMS[name]
+    for table in content["tables"]:
+        assert len(table["rows"]) == ARMS[name]
+        for row in table["rows"]:
+            assert len(row["cells"]) == len(table["columns"])
+    for one in content["differences"]:
+        assert math.isfinite(one["mean"])
+        bounds = [one["over_seeds"], one["over_prompts"] or one["over_seeds"]]
+        clear = all(low > 0 or high < 0 for low, high in bounds)
+        # two intervals on different sides of 0 would not be clear either
+        same = len({low > 0 for low, _ in bounds}) == 1
+        assert (one["verdict"] != "no clear difference") == (clear and same)
+        assert one["over_seeds"][0] <= one["mean"] <= one["over_seeds"][1]
+    assert len(content["verdicts"]) == len(content["differences"]) + len(content["claims"])
+    for picture in content["pictures"]:
+        assert (folder / picture).read_bytes()[:4] == b"\x89PNG"
+    return content
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("experiment") / "overfitting"
+
+
+def test_an_experiment_to_its_end_and_again(cli, folder):
+    words = ("experiment", "overfitting", "--quick", "--seeds", 2, "--epochs", 2, "--out", folder)
+    done = cli(*words)
+    assert done.status == 0, done.err
+    content = check_content("overfitting", folder)
+    for text in ("MMPO", "DPO", "rise", "over training seeds", "margintool report"):
+        assert text in done.out
+    runs = sorted(folder.glob("sweeps/*/runs/*/run.json"))
+    before = [path.stat().st_mtime_ns for path in runs]
+    assert cli(*words).status == 0
+    assert [path.stat().st_mtime_ns for path in runs] == before
+    again = json.loads((folder / EXPERIMENT_FILE).read_text())
+    assert again["tables"] == content["tables"]
+    assert again["differences"] == content["differences"]
+
+
+def test_the_numbers_are_those_of_the_evaluations(folder):
+    """The mean over seeds in the table is the mean of evaluation.json's values."""
+    content = json.loads((folder / EXPERIMENT_FILE).read_text())
+    table = content["tables"][0]
+    place = table["columns"].index("NLL")
+    for arm, row in zip(("mmpo", "dpo"), table["rows"], strict=True):
+        values = []
+        for seed in (0, 1):
+            path = folder / "evaluations" / f"votes-seed{seed}" / "evaluation.json"
+            models = json.loads(path.read_text())["models"]
+            [label] = [name for name in models if name.startswith(arm)]
+            values.append(models[label]["metrics"]["nll"]["value"])
+        assert row["cells"][place]["mean"] == pytest.approx(sum(values) / 2)
+
+
+def test_curves_have_a_point_an_epoch_and_end_where_the_evaluation_is(folder):
+    path = next(folder.glob("sweeps/mmpo/runs/*_seed0/log_history.jsonl"))
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    measured = [entry for entry in entries if "eval_nll" in entry]
+    assert [entry["epoch"] for entry in measured][:2] == [1.0, 2.0]
+    report = folder / "evaluations" / "votes-seed0" / "evaluation.json"
+    models = json.loads(report.read_text())["models"]
+    [label] = [name for name in models if name.startswith("mmpo")]
+    assert measured[-1]["eval_nll"] == pytest.approx(
+        models[label]["metrics"]["nll"]["value"], abs=1e-4
+    )
+
+
+def test_the_page_on_an_experiment(cli, folder, tmp_path):
+    given = [*sorted((folder / "sweeps").iterdir()), folder / "evaluations" / "votes-seed0"]
+    done = cli("report", *given, "--out", tmp_path / "page.html")
+    assert done.status == 0, done.err
+    assert "Overfitting" in (tmp_path / "page.html").read_text()
+
+
+def test_other_settings_are_refused(cli, folder):
+    done = cli("experiment", "overfitting", "--quick", "--seeds", 3, "--epochs", 2, "--out", folder)
+    assert done.status == 2
+    assert "other settings (seeds)" in done.err
+    done = cli("experiment", "calibration", "--quick", "--out", folder)
+    assert done.status == 2
+    assert "holds an experiment with other settings" in done.err
+
+
+def test_results_come_into_their_place_on_the_page(folder):
+    content = json.loads((folder / EXPERIMENT_FILE).read_text())
+    page = with_results(PAGE, content)
+    assert markdown(content) in page
+    assert with_results(page, content) == page
+    for name in EXPERIMENTS:
+        assert page.count(f"<!-- results: {name} -->") == 1
+    with pytest.raises(InputError, match="no place"):
+        with_results("# Nothing", content)
+    with pytest.raises(InputError, match="not finished"):
+        with_results(PAGE, {"experiment": "overfitting", "settings": {}})
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--seeds", 0), "seeds must be at least 1"),
+        (("--seed", 2**32), "seed must lie between"),
+        (("--data", "none.parquet"), "no such file"),
+    ],
+)
+def test_what_cannot_be_is_refused(cli, tmp_path, words, complaint):
+    done = cli("experiment", "calibration", *words, "--out", tmp_path / "out")
+    assert (done.status, complaint in done.err) == (2, True), done.err
+
+
+def test_a_folder_with_something_else_is_left_alone(cli, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    done = cli("experiment", "synthetic", "--quick", "--out", tmp_path)
+    assert done.status == 2
+    assert "not an experiment's folder" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_cross_dataset_wants_two_different_files(cli, tmp_path):
+    words = ("experiment", "cross-dataset", "--out", tmp_path / "out", "--data", "a.parquet")
+    assert "give two files, got 1" in cli(*words).err
+
+
+def commands_of_the_page() -> list[list[str]]:
+    lines = [line.strip() for line in PAGE.splitlines() if line.startswith("    margintool ")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def test_the_commands_of_the_page_are_understood():
+    found = [words for words in commands_of_the_page() if words[0] == "experiment"]
+    assert {words[1] for words in found} == set(EXPERIMENTS)
+    root: Any = get_command(app)
+    for _, name, *rest in found:
+        context = root.commands["experiment"].commands[name].make_context(name, list(rest))
+        assert context.params["out"].name in (name, "own", "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["synthetic", "calibration", "cross-dataset"])
+def test_every_other_experiment_at_the_quick_size(cli, tmp_path, name):
+    done = cli("experiment", name, "--quick", "--seeds", 2, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    check_content(name, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_calibration_on_real_votes(cli, tmp_path, real_data):
+    votes = real_data / "votes" / "eli5_shp_layout.jsonl.gz"
+    words = ("--data", votes, "--limit", 20, "--max-length", 96, "--quick", "--seeds", 2)
+    done = cli("experiment", "calibration", *words, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    content = check_content("calibration", tmp_path / "out")
+    [data] = content["data"]
+    assert len(read_pairs(data["train"])) + len(read_pairs(data["held_out"])) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_cross_dataset_on_real_votes_and_ratings(cli, tmp_path, real_data):
+    files = {
+        "votes": ("shp", real_data / "votes" / "eli5_shp_layout.jsonl.gz"),
+        "ratings": ("ratings", real_data / "ratings" / "arena_bench_long.jsonl.gz"),
+    }
+    words = []
+    for name, (source, path) in files.items():
+        out = tmp_path / f"{name}.parquet"
+        assert cli("score", "--source", source, "--input", path, "--out", out).status == 0
+        words += ["--data", out]
+    words += ["--limit", 20, "--max-length", 96, "--quick", "--seeds", 2]
+    done = cli("experiment", "cross-dataset", *words, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    check_content("cross-dataset", tmp_path / "out")
