@@ -18,7 +18,7 @@ class Mean:
 
     Args:
         value: over the answers that have a rating; None where none has.
-        low, high: its 95% interval over questions; None without one.
+        low, high: its 95% interval over questions; None without one, as of a single question.
         rated: answers with a rating.
         unrated: answers without one, which are in no mean.
     """
@@ -103,7 +103,7 @@ def _mean(rating: Floats, question: Rows, bootstrap: int, seed: int) -> Mean:
         return Mean(None, None, None, 0, unrated)
     known = rating[there]
     low = high = None
-    if bootstrap:
+    if bootstrap and len(set(question[there].tolist())) > 1:
         low, high = bootstrap_interval(
             lambda rows: float(known[rows].mean()),
             question[there],

@@ -52,14 +52,15 @@ def test_intervals_are_over_questions() -> None:
     found = table(np.array([2.0, 2.0, 8.0, 8.0]), ["a", "b"], bootstrap=200, seed=0)
     both = found.overall["both"]
     assert (both.value, both.low, both.high) == (5.0, 2.0, 8.0)
-    alone = found.by_category["a"]["both"]
-    assert (alone.value, alone.low, alone.high) == (2.0, 2.0, 2.0)
 
 
-def test_one_question_with_different_turns_has_no_spread() -> None:
-    """Drawn whole, its mean is (1 + 9) / 2 in every resample."""
-    both = table(np.array([1.0, 9.0]), ["a"], bootstrap=50, seed=0).overall["both"]
-    assert (both.low, both.high) == (5.0, 5.0)
+def test_one_question_has_no_interval() -> None:
+    """Drawn whole, its mean is (1 + 9) / 2 in every resample, which is no certainty.
+
+    So it is where another question has no rating.
+    """
+    both = table(np.array([1.0, 9.0, NONE, NONE]), ["a"] * 2, bootstrap=50, seed=0).overall["both"]
+    assert (both.value, both.low, both.high) == (5.0, None, None)
 
 
 def test_the_seed_decides() -> None:

@@ -39,7 +39,8 @@ def results_of(predictions: Predictions, *, resamples: int, bins: int, seed: int
         seed: of the resamples.
 
     Returns:
-        `average`, `sections` and `subsets`, each with value, low and high from 0 to 1; `missing`
+        `average`, `sections` and `subsets`, each with value, low and high from 0 to 1 (low and high
+        None where a single prompt is behind it); `missing`
         subsets; `ties`; `ties_half`, the scores with one half for a tie; and `calibration` on
         Prior Sets, None without examples of them.
 
@@ -83,7 +84,15 @@ def _estimates(predictions: Predictions, resamples: int, seed: int) -> dict[str,
     for k, name in enumerate(SECTIONS):
         found[name] = Sums(sums, partial(_section, k))
     found[_AVERAGE] = Sums(sums, lambda totals: average(_sections(totals)))
-    return estimate(found, pairs, resamples=resamples, seed=seed)
+    drawn = estimate(found, pairs, resamples=resamples, seed=seed)
+    parts = {name: [name] for name in SUBSETS} | {
+        name: list(one.counts) for name, one in SECTIONS.items()
+    }
+    for name, subsets in parts.items():
+        rows = np.isin(predictions.source, subsets)
+        if len(np.unique(pairs.prompt[rows])) == 1:  # which resamples would make look certain
+            drawn[name] = Estimate(drawn[name].value, np.empty(0))
+    return drawn
 
 
 def _accuracy(sums: Floats) -> Floats:

@@ -46,6 +46,16 @@ MIXED = [
 ]
 
 
+def test_one_prompt_alone_has_no_interval() -> None:
+    """hep-go and so Reasoning are prompt c alone; mt-bench-med is prompt a, Chat is a and b."""
+    found = results_of(predictions(MIXED), **DRAWN)
+    for one in (found["subsets"]["hep-go"], found["sections"]["Reasoning"]):
+        assert (one["value"], one["low"], one["high"]) == (0.0, None, None)
+    assert found["subsets"]["mt-bench-med"]["low"] is None
+    for one in (found["sections"]["Chat"], found["sections"]["Prior Sets"], found["average"]):
+        assert one["low"] < one["high"]
+
+
 def test_scores_counts_and_ties() -> None:
     """A tie is a miss: easy 1/2, med 1/1, so Chat (100 * 0.5 + 40) / 140 = 9/14; Reasoning 0; Prior
     Sets 1/2. Average (9/14 + 0 + 1/4) / 2.5 = 5/14. With half credit easy is 3/4, Chat 115/140."""
