@@ -11,9 +11,13 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from mmpo_core.engine import by_pair
 from mmpo_core.engine.attention import packed_attention, skips_hidden
+from mmpo_core.engine.batches import Batching
 from mmpo_core.engine.by_pair import Span, carrying_spans, sdpa, spans_of
 from mmpo_core.engine.packed import pack
 from mmpo_core.engine.rows import Limits
+from mmpo_core.engine.scoring import completion_token_logps, scorer_of, through
+from mmpo_core.train_setup import without_dropout
+from tests.core.engine.test_architectures import PAIRS, SHARED, make
 from tests.core.small_models import PAD, small_config
 
 HEADS, KEY_HEADS, DIM = 4, 2, 8
@@ -124,3 +128,57 @@ def test_rows_are_long_only_where_nothing_is_computed_of_what_is_hidden(
     config.sliding_window = window
     config._attn_implementation = kernel
     assert skips_hidden(config, torch.device(device), compiled=compiled) is expected
+
+
+MODELS = ["llama", "opt", "qwen2, window", "phi-3"]
+
+
+@pytest.mark.parametrize("reentrant", [None, False, True], ids=["plain", "checkpoint", "reentrant"])
+@pytest.mark.parametrize("name", MODELS)
+def test_models_have_the_log_probs_and_gradients_of_the_mask(
+    name: str, reentrant: bool | None, monkeypatch: pytest.MonkeyPatch
+):
+    """Of qwen2's two layers the second has a window, and computes with the mask."""
+    batch = Batching(PAD, Limits(54, long_rows=True), shared=True).collate(PAIRS)
+    model = trained(name, reentrant)
+    seen: list[Any] = []
+
+    def noted(*given: Any, **options: Any) -> Any:
+        seen.append(given[4])
+        return sdpa_attention_forward(*given, **options)
+
+    monkeypatch.setattr(by_pair, "sdpa_attention_forward", noted)
+    values, gradients = log_probs(model, batch)
+    assert any(mask is None for mask in seen)
+    seen.clear()
+    monkeypatch.setattr(by_pair, "spans_of", lambda segments: None)
+    expected, expected_gradients = log_probs(model, batch)
+    assert seen
+    assert all(mask is not None for mask in seen)
+    torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-5)
+    assert gradients.keys() == expected_gradients.keys()
+    for parameter, gradient in gradients.items():
+        # of a bias of keys it is 0, but for roundings
+        torch.testing.assert_close(
+            gradient, expected_gradients[parameter], rtol=1e-4, atol=1e-4, msg=parameter
+        )
+
+
+def trained(name: str, reentrant: bool | None) -> Any:
+    model = without_dropout(make(*SHARED[name])).train()
+    assert model.config._attn_implementation == "sdpa"
+    scorer_of(model)
+    if reentrant is not None:
+        model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        model.enable_input_require_grads()
+    return model
+
+
+def log_probs(
+    model: Any, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return log-probs, and gradients of their weighted mean."""
+    model.zero_grad()
+    values = through(model, completion_token_logps, batch)
+    (values * torch.linspace(-1, 1, len(values))).mean().backward()
+    return values.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
