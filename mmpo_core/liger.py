@@ -2,7 +2,8 @@
 
 Norms, rotary positions and feed-forward layers. Its losses stay off: log-probs of pairs are
 computed by chunks here (engine/chunked.py), and a model's own forward pass over the vocabulary is
-never called. Read by training_args.py (the check) and models.py.
+never called. Read by training_args.py (the check),
+train_setup.py and train_reference.py.
 """
 
 import logging
