@@ -8,7 +8,6 @@ or judged before is in the folder and is not asked for again.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from margintool.mt_bench.options import MtBenchOptions, checked
@@ -55,13 +54,14 @@ def run_mt_bench(options: MtBenchOptions, progress: Progress = no_progress) -> M
     """
     from margintool.mt_bench.rating import items, judging_of, rate
     from margintool.mt_bench.table import table
+    from mmpo_core.run_folder import check_writable
 
     options = checked(options)
     judging = judging_of(options) if options.judge_model else None
     questions = load_questions(options.data)
     # before anything is generated: a missing reference must not show after hours
     references = references_for(questions, options.references) if judging is not None else []
-    _make(options.folder)
+    check_writable(options.folder)
     about, answers = _answers(options, questions, progress)
     if judging is None:
         return MtBench(options.folder, None, None)
@@ -121,12 +121,3 @@ def _answers(
     write_answers(options.folder, options.model, questions, answers)
     settings = {"max_new_tokens": options.max_new_tokens, "seed": options.seed}
     return {"model": options.model, "answers": {**made.facts(), **settings}}, answers
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be made ({error.strerror}). Choose another --out"
-        ) from error

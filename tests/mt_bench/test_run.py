@@ -297,6 +297,14 @@ def test_bad_usage(run: Run, files: list[str], more: list[str], said: str, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_an_out_that_is_a_file(run: Run, files: list[str], tmp_path: Path) -> None:
+    """Said before a model is loaded."""
+    (tmp_path / "out").write_text("mine")
+    done = run("./nowhere", *files)
+    assert (done.status, "is a file; out must be a folder" in done.err) == (2, True), done.err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_a_category_of_ones_own(
     run: Run, tmp_path: Path, micro_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
