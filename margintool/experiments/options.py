@@ -103,7 +103,7 @@ class OverfittingOptions(DataOptions):
         seeds: models to train per arm, each with its own seed
     """
 
-    epochs: float = 16.0
+    epochs: float = 12.0
     seeds: int = 4
 
 

@@ -35,6 +35,7 @@ def plot_arms(
             axes.plot(values, np.full(len(values), place), "o", color=color, alpha=0.6, ms=5)
             axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=color, lw=2)
         axes.set(title=heading)
+        axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="x", alpha=0.3)
         plain(axes)
     panels[0].set_yticks(range(len(labels)), list(labels.values()))
@@ -59,7 +60,11 @@ def plot_lines(
             fitted = np.polynomial.Polynomial.fit(x, h, 1)
             ends = np.array([0.0, end])
             axes.plot(ends, fitted(ends), color=line_style(1)["color"], label="fitted line")
-        axes.set(title=labels[arm], xlabel="γ × true margin", xlim=(-0.02 * end, 1.02 * end))
+        axes.set(
+            title=labels[arm],
+            xlabel=f"{gammas[arm]:g} × true margin",
+            xlim=(-0.02 * end, 1.02 * end),
+        )
         plain(axes)
     panels[0].set_ylabel("learned h")
     panels[0].legend(frameon=False, fontsize=8)
