@@ -14,18 +14,12 @@ from tests.best_of_n.conftest import PROMPTS, write
 from tests.conftest import ROOT
 from tests.core.conftest import micro_model
 from tests.core.evaluate.evaluated import write_file
+from tests.docs.pages import first_column
 from tests.judge.scripted_server import completion, good, scripted
 
 __all__ = ["micro_model"]  # fixture
 
 PAGE = (ROOT / "docs/best_of_n.md").read_text(encoding="utf-8")
-
-
-def first_column(section: str) -> list[str]:
-    """The names in the first column of a section's table."""
-    body = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
-    rows = [line.split("|")[1] for line in body.splitlines() if line.startswith("|")][2:]
-    return [name.strip() for row in rows for name in row.split(",")]
 
 
 def give_temperatures(path: Path) -> None:
@@ -58,7 +52,7 @@ def test_the_commands_run_as_written(
             if words[1] == "evaluate":
                 give_temperatures(tmp_path / "evaluated" / "evaluation.json")
     table = pq.read_table("best-of-n/candidates.parquet")
-    assert table.column_names == first_column("candidates.parquet")
+    assert table.column_names == first_column(PAGE, "candidates.parquet")
     assert table.num_rows == 8 * len(PROMPTS)
     made = {path.name for path in Path("best-of-n").iterdir() if path.suffix != ".lock"}
     named = {line.split("|")[1].strip() for line in PAGE.splitlines() if line.startswith("| ")}

@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import margintool
 import mmpo_core
 from margintool.cli import COMMANDS, GROUPS, app
 from tests.conftest import ROOT
+from tests.docs.pages import code_lines
 from tests.judge.conftest import MockJudge, start_mock
 from tests.score.conftest import shp_row
 
@@ -43,17 +44,9 @@ def test_every_command_has_help_an_example_and_described_options(name: str) -> N
     assert all(getattr(parameter, "help", "") for parameter in command.params)
 
 
-def code_lines(section: str, page: str = README) -> Iterator[str]:
-    """The indented command lines of one section, comments cut."""
-    body = page.split(f"## {section}\n")[1].split("\n## ")[0]
-    for line in body.splitlines():
-        if line.startswith("    "):
-            yield line.split("  #")[0].strip()
-
-
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    commands = list(code_lines("Two commands"))
+    commands = list(code_lines(README, "Two commands"))
     assert commands == ["make demo", "make test"]
     for command in commands:
         assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
@@ -87,7 +80,7 @@ def test_the_main_job_runs_as_written(
     """Word for word in an empty folder; only what the hub sends is replaced."""
     monkeypatch.chdir(tmp_path)
     sections = ("The main job", "Is it better, and is it calibrated?")
-    for line in [line for section in sections for line in code_lines(section)]:
+    for line in code_lines(README, *sections):
         words = shlex.split(line)
         if words[0] == "margintool":
             done = cli(*words[1:])
@@ -118,7 +111,7 @@ def test_the_judge_commands_run_as_written(
 ) -> None:
     """Word for word, in the page's order; the stand-in's port and the judge's name are replaced."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    lines = [line for section in JUDGE_SECTIONS[page] for line in code_lines(section, text)]
+    lines = list(code_lines(text, *JUDGE_SECTIONS[page]))
     assert len(lines) > 3
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pairs.jsonl").write_text(

@@ -11,7 +11,8 @@ import pytest
 from mmpo_core import models
 from tests.conftest import ROOT
 from tests.core.conftest import micro_model
-from tests.docs.test_docs import code_lines, prices
+from tests.docs.pages import code_lines
+from tests.docs.test_docs import prices
 from tests.judge.conftest import MockJudge, start_mock
 from tests.mt_bench.conftest import QUESTIONS, REFERENCES, write
 
@@ -36,7 +37,7 @@ def test_the_commands_run_as_written(
     write(tmp_path / "question.jsonl", QUESTIONS)
     write(tmp_path / "gpt-4.jsonl", REFERENCES)
     text = (ROOT / "docs/mt_bench.md").read_text(encoding="utf-8")
-    lines = [line for section in SECTIONS for line in code_lines(section, text)]
+    lines = list(code_lines(text, *SECTIONS))
     assert len(lines) == 7
     for line in lines:
         if line.startswith("export"):

@@ -1,6 +1,5 @@
 """The commands of docs/report.md run as written, and so do those that the page says made it."""
 
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from margintool import score
 from tests.conftest import ROOT
-from tests.docs.test_docs import code_lines
+from tests.docs.pages import code_lines, first_lines, run_as_written, write_twelve_pairs
 from tests.report_page.outline import Outline
-from tests.score.conftest import shp_row
 
 PAGE = (ROOT / "docs/report.md").read_text(encoding="utf-8")
 
@@ -22,17 +19,10 @@ def test_the_commands_run_as_written(
     cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = [shp_row(3 + n, 2 + n % 2, 3 * n) for n in range(12)]
-    Path("votes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    score(source="shp", input="votes.jsonl", out="pairs.parquet")
-    first = [line.strip() for line in PAGE.split("\n## ")[0].splitlines() if line[:4] == "    "]
-    lines = [*first, *code_lines("A pair file alone", PAGE)]
+    write_twelve_pairs()
+    lines = [*first_lines(PAGE), *code_lines(PAGE, "A pair file alone")]
     assert len(lines) == 6
-    for line in lines:
-        words = shlex.split(line)
-        assert words[0] == "margintool"
-        done = cli(*words[1:])
-        assert done.status == 0, f"{line}\n{done.err}"
+    run_as_written(cli, lines)
     outline = Outline(Path("report.html").read_text(encoding="utf-8"))
     shown = [a["id"] for a in outline.named("section")]
     results = "runs held-out reliability by-margin overfitting training examples"

@@ -1,7 +1,6 @@
 """The commands of docs/similarity.md run as written; only the default model is a small one."""
 
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 
 from margintool.similarity.likeness import DEFAULT_MODELS
 from tests.conftest import ROOT
-from tests.docs.test_docs import code_lines
+from tests.docs.pages import code_lines, run_as_written
 from tests.score.conftest import shp_row
 from tests.similarity.conftest import small_path
 from tests.similarity.small_models import WORDS
@@ -49,12 +48,8 @@ def test_the_commands_run_as_written(
     ]
     write("ratings.jsonl", ratings)
     text = (ROOT / "docs/similarity.md").read_text(encoding="utf-8")
-    lines = [line for section in SECTIONS for line in code_lines(section, text)]
+    lines = list(code_lines(text, *SECTIONS))
     assert len(lines) == 6
-    for line in lines:
-        words = shlex.split(line)
-        assert words[0] == "margintool"
-        done = cli(*words[1:])
-        assert done.status == 0, f"{line}\n{done.err}"
+    run_as_written(cli, lines)
     assert (tmp_path / "similarity-model" / "fit.json").is_file()
     assert (tmp_path / "fitted.parquet").is_file()
