@@ -139,8 +139,26 @@ def ece(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = BINS) -> 
 
 
 def pair_ece(predicted: npt.ArrayLike, truth: npt.ArrayLike, *, bins: int = BINS) -> float:
-    """Return the ECE of pairs counted both ways: the same in every orientation of the pairs."""
+    """Return the ECE of pairs counted both ways: the same in every orientation of the pairs.
+
+    Raises:
+        InputError: if bins is odd, or the arrays are not probabilities of one length.
+    """
+    check_pair_bins(bins)
     return ece(*both_ways(predicted, truth), bins=bins)
+
+
+def check_pair_bins(bins: int) -> None:
+    """Raise InputError unless bins of pairs counted both ways are even in number.
+
+    A bin around 0.5 would hold a pair and its mirror image, and (p - t) + (t - p) = 0: whatever
+    is wrong there would count as no error.
+    """
+    if bins < 2 or bins % 2:
+        raise InputError(
+            f"bins must be an even number >= 2, got {bins}: every pair is counted both ways, and "
+            "in a bin around 0.5 the errors of a pair and of its mirror image cancel out"
+        )
 
 
 def bootstrap_interval(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmpo_core.calibration import bin_of, both_ways
+from mmpo_core.calibration import bin_of, both_ways, check_pair_bins
 from mmpo_core.evaluate.pairs import Floats, Pairs, Rows
 from mmpo_core.evaluate.statistics import Sums, ratio
 
@@ -65,7 +65,12 @@ class Binned:
 
 
 def binned(pairs: Pairs, truth: Floats, edges: Edges, bins: int) -> Binned:
-    """Return predictions both ways in bins. truth: (N,) pairs.target or pairs.label."""
+    """Return predictions both ways in bins. truth: (N,) pairs.target or pairs.label.
+
+    Raises:
+        InputError: if bins is odd.
+    """
+    check_pair_bins(bins)
     predicted, both = both_ways(pairs.predicted, truth)
     found = edges(predicted, bins)
     # both_ways puts the mirror images after the N pairs, in the same order.

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from mmpo_core.calibration import BINS
+from mmpo_core.calibration import BINS, check_pair_bins
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.breakdown import PARTS, by_label, by_quantile, counts
 from mmpo_core.evaluate.curves import reliability_rows, risk_coverage_rows
@@ -52,7 +52,7 @@ def evaluate_predictions(
         models: name -> predictions. Rows may stand in any order.
         resamples: of prompts, behind the intervals; 0 gives none.
         seed: of the resamples, and of the halves that temperature is fitted and tried on.
-        bins: of the calibration errors and the reliability table.
+        bins: of the calibration errors and the reliability table; an even number.
         parts: of the breakdowns by margin and by difference in length.
 
     Returns:
@@ -62,8 +62,9 @@ def evaluate_predictions(
         InputError: if there is no model or no pair, the models' pairs or targets differ, or a
             setting is out of range.
     """
-    if bins < 1 or parts < 1:
-        raise InputError(f"bins and parts must be at least 1, got {bins} and {parts}")
+    check_pair_bins(bins)
+    if parts < 1:
+        raise InputError(f"parts must be at least 1, got {parts}")
     aligned = align(models)
     found: dict[str, Any] = {}
     estimates: dict[str, dict[str, Estimate]] = {}

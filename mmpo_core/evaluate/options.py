@@ -90,7 +90,7 @@ class EvaluateOptions(PredictOptions):
             p_chosen; as on the held-out pairs of the runs if not given
         margin_column: the margin that gamma multiplies; as in the runs if not given, else margin
         bootstrap: resamples of prompts behind the 95% intervals; 0 for none
-        bins: bins of the calibration errors and the reliability diagram
+        bins: bins of the calibration errors and the reliability diagram from 0 to 1, an even number
         parts: parts of the tables by margin and by difference in length
         seed: seed of the resamples, of the halves behind the temperature, and of limit
     """
@@ -151,9 +151,10 @@ _RANGES: Ranges = {
     "beta": (lambda v: 0 < v < math.inf, "a number > 0"),
     "seed": (lambda v: 0 <= v < 2**32, "a whole number >= 0 and < 2^32"),
     "bootstrap": (lambda v: v >= 0, "a whole number >= 0"),
+    "bins": (lambda v: v >= 2 and v % 2 == 0, "an even number >= 2, for pairs count both ways"),
     "max_length": (lambda v: v >= 2, "a whole number >= 2"),
     **{
         name: (lambda v: v >= 1, "a whole number >= 1")
-        for name in "max_prompt_length tokens_per_batch micro_batch_size limit bins parts".split()
+        for name in "max_prompt_length tokens_per_batch micro_batch_size limit parts".split()
     },
 }

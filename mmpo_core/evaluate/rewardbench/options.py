@@ -20,7 +20,7 @@ class RewardBenchOptions(PredictOptions):
             then over four sections
         out: folder for rewardbench.json, rewardbench.parquet and predictions
         bootstrap: resamples of prompts behind the 95% intervals; 0 for none
-        bins: bins of the calibration error on Prior Sets
+        bins: bins of the calibration error on Prior Sets from 0 to 1, an even number
         seed: seed of the resamples
     """
 

@@ -125,8 +125,8 @@ def _calibration(
 ) -> dict[str, Any] | None:
     """Return the expected calibration error on Prior Sets, of all their examples and by subset.
 
-    Every outcome is "chosen won", so pairs are counted both ways (see calibration.py). With an
-    even number of bins this is the error of confidences sigma(|h|) in bins / 2 bins from 0.5 to 1.
+    Every outcome is "chosen won", so pairs are counted both ways (see calibration.py). This is
+    the error of confidences sigma(|h|) in bins / 2 bins from 0.5 to 1.
     """
     prior = predictions.take(np.isin(predictions.source, list(SECTIONS[PRIOR].counts)))
     if not len(prior):

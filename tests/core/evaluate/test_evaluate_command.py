@@ -131,11 +131,11 @@ def test_a_second_call_computes_nothing(
     first = evaluate(**asked)
     monkeypatch.setattr(predicting, "load_policy", never)
     monkeypatch.setattr(predicting, "load_reward_model", never)
-    second = evaluate(**asked, gamma=3.0, bins=5)
+    second = evaluate(**asked, gamma=3.0, bins=4)
     for label, predictions in first.predictions.items():
         np.testing.assert_array_equal(second.predictions[label].h, predictions.h)
         assert second.predictions[label].gamma == 3.0
-    assert second.report["settings"]["bins"] == 5
+    assert second.report["settings"]["bins"] == 4
     assert Predictions.read(tmp_path / "mmpo" / "predictions.parquet").gamma == 3.0
 
 
@@ -264,6 +264,7 @@ def test_held_out_by_several_runs_is_what_all_held_out(runs: Path, pairs: Path, 
         (["{mmpo}", "--data", "{fresh}", "--held-out"], "was not trained on"),
         (["tiny", "--reference-free", "--data", "{fresh}", "--held-out"], "none of the models has"),
         (["{mmpo}", "--data", "{fresh}", "--limit", "0"], "limit must be a whole number >= 1"),
+        (["{mmpo}", "--data", "{fresh}", "--bins", "15"], "bins must be an even number >= 2"),
         (["{mmpo}", "--data", "{fresh}", "--reference", "tyny"], "Did you mean 'tiny'"),
         (
             ["{mmpo}", "--data", "{fresh}", "--reference", "tiny", "--reference-free"],

@@ -136,10 +136,21 @@ def test_prompts_may_be_named_otherwise():
     assert evaluate_predictions({"a": one, "b": named}, **QUICK)["differences"]
 
 
-@pytest.mark.parametrize("options", [{"bins": 0}, {"parts": 0}, {"resamples": -1}, {"seed": -1}])
+@pytest.mark.parametrize("options", [{"parts": 0}, {"resamples": -1}, {"seed": -1}])
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(InputError, match="at least"):
         evaluate_predictions({"a": predictions()}, **options)
+
+
+@pytest.mark.parametrize("bins", [0, 1, 5, 15])
+def test_bins_around_one_half_are_refused(bins):
+    """All at sigma(h) = 0.55 and won: the error is 0.45. In a bin around 0.5 each pair's mirror
+    image, 0.45 and lost, would cancel it: an ECE of 0."""
+    some = predictions(h=[np.log(0.55 / 0.45)] * 40, target=[1.0] * 40)
+    with pytest.raises(InputError, match="bins must be an even number"):
+        evaluate_predictions({"a": some}, bins=bins)
+    found = evaluate_predictions({"a": some}, bins=2, **QUICK)["models"]["a"]["metrics"]
+    assert found["ece"]["value"] == pytest.approx(0.45, abs=1e-12)
 
 
 def test_nothing_to_evaluate_is_refused():

@@ -133,7 +133,10 @@ def coverage(names, simulated, *, prompts, resamples):
 @pytest.mark.slow
 def test_95_percent_intervals_hold_in_93_to_97_percent_of_1000_simulated_sets():
     """1,000 pairs of 400 prompts each. Chance moves a share of 1,000 by 0.7% (standard error)."""
-    names = ("accuracy", "nll", "brier", "reward_margin", "ece", "l2_debiased", "mce")
+    names = (
+        *("accuracy", "nll", "brier", "reward_margin", "ece", "ece_hard", "l2_debiased", "mce"),
+        *("spearman", "aurc"),
+    )
     found = coverage(names, 1000, prompts=400, resamples=1000)
     assert all(0.93 <= share <= 0.97 for share in found.values()), found
 

@@ -119,7 +119,7 @@ def test_absent_subsets_and_left_out_examples_are_told(
         (("--data", "shpp.jsonl"), "shpp.jsonl:1: unknown subset 'shpp'. Did you mean 'shp'"),
         (("--data", "shp.jsonl", "--gamma", "2"), "suite rewardbench does not take gamma"),
         ((), "allenai/reward-bench: not a file here"),
-        (("--data", "shp.jsonl", "--bins", "0"), "bins"),
+        (("--data", "shp.jsonl", "--bins", "5"), "bins must be an even number"),
     ],
 )
 def test_bad_usage_is_explained(
