@@ -12,6 +12,7 @@ from mmpo_core.pair_file import write_pairs
 from mmpo_core.sft.options import SftOptions
 from mmpo_core.train import train
 from mmpo_core.train_options import TrainOptions
+from mmpo_core.trainer import MMPOTrainer
 from tests.core.pair_tables import METADATA, pair_file, pair_table
 
 COUNTS = {"read": 20, "kept": 12, "ties": 0, "flipped": 0, "rejected": {"empty answer": 8}}
@@ -141,6 +142,20 @@ def test_a_card_by_hand_is_kept_and_ours_is_replaced(micro_model: Path, tmp_path
     (out / "README.md").write_text("# Mine\n")
     _, kept = run(tmp_path, micro_model, overwrite=True)
     assert kept == "# Mine\n"
+
+
+def test_a_run_that_replaces_another_drops_its_card_before_the_first_step(
+    micro_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out, _ = run(tmp_path, micro_model)
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MMPOTrainer, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, micro_model, overwrite=True)
+    assert not (out / "README.md").exists()
 
 
 def test_a_reward_model_and_adapters_say_how_they_are_loaded(micro_model: Path, tmp_path: Path):
