@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from margintool.answer_server import AnswerServer
+from margintool.answer_source import answer_source
 from margintool.best_of_n.options import BestOfNOptions
 from margintool.best_of_n.reading import Candidate, Conversation
 from margintool.progress import Progress
 from mmpo_core.generation.answer_file import open_answers
 from mmpo_core.generation.asked import Answer, Asked, Sampling
-from mmpo_core.generation.fill import AnswerSource, answered
+from mmpo_core.generation.fill import answered
 
 
 def make_answers(
@@ -42,7 +42,8 @@ def make_answers(
         Asked(messages, sampling, sample) for messages in prompts for sample in range(options.n)
     ]
     with open_answers(path) as file:
-        source = _source(options)
+        assert options.policy is not None  # checked: there are no candidates
+        source = answer_source(options.policy, options, revision=options.policy_revision)
         progress.start("answers", len(asked))
         every = answered(source, asked, file, progress.advance)
     facts = {
@@ -61,24 +62,3 @@ def make_answers(
 
 def _candidate(answer: Answer) -> Candidate:
     return Candidate(answer.text, answer.tokens, answer.finish)
-
-
-def _source(options: BestOfNOptions) -> AnswerSource:
-    assert options.policy is not None
-    if options.server_url is not None:
-        return AnswerServer(
-            options.policy,
-            options.server_url,
-            key_file=options.server_key_file,
-            concurrency=options.concurrency,
-        )
-    from mmpo_core.generation.local import load_local
-
-    return load_local(
-        options.policy,
-        dtype=options.dtype,
-        device=None if options.device == "auto" else options.device,
-        batch_size=options.batch_size,
-        trust_remote_code=options.trust_remote_code,
-        revision=options.policy_revision,
-    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from margintool.answer_server import AnswerServer
+from margintool.answer_source import answer_source
 from margintool.mt_bench.facts import OTHER_TEMPERATURE, TEMPERATURES
 from margintool.mt_bench.options import MtBenchOptions
 from margintool.mt_bench.questions import Question
@@ -68,7 +68,13 @@ def generate(
     """
     _warn_of_other(questions)
     with open_answers(path) as file:
-        source = _source(options)
+        source = answer_source(
+            options.model,
+            options,
+            revision=options.revision,
+            timeout=options.timeout,
+            retries=options.retries,
+        )
         first = _turn(source, first_turn(options, questions), file, progress, "first answers")
         second = _turn(
             source, second_turn(options, questions, first), file, progress, "second answers"
@@ -96,28 +102,6 @@ def second_turn(
         )
         for one, answer in zip(questions, first, strict=True)
     ]
-
-
-def _source(options: MtBenchOptions) -> AnswerSource:
-    if options.server_url is not None:
-        return AnswerServer(
-            options.model,
-            options.server_url,
-            key_file=options.server_key_file,
-            concurrency=options.concurrency,
-            timeout=options.timeout,
-            retries=options.retries,
-        )
-    from mmpo_core.generation.local import load_local
-
-    return load_local(
-        options.model,
-        dtype=options.dtype,
-        device=None if options.device == "auto" else options.device,
-        batch_size=options.batch_size,
-        trust_remote_code=options.trust_remote_code,
-        revision=options.revision,
-    )
 
 
 def _turn(
