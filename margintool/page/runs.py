@@ -75,6 +75,13 @@ def _time(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.3g} s"
 
 
+# what a run's record counts -> of what
+_ALSO_TRAINED_ON = {
+    "eval_prompts_also_trained_on": "prompt",
+    "eval_conversations_also_trained_on": "conversation",
+}
+
+
 def _remarks(runs: Sequence[Run]) -> list[str]:
     """Return what a reader must know of runs that are not as they should be."""
     lines = []
@@ -85,14 +92,14 @@ def _remarks(runs: Sequence[Run]) -> list[str]:
             "one."
         )
     for run in runs:
-        shared = run.record.get("eval_prompts_also_trained_on")
-        if shared:
-            lines.append(
-                f"{run.name}: {counted(shared, 'prompt')} of its held-out pairs was trained on too"
-                if shared == 1
-                else f"{run.name}: {count(shared)} prompts of its held-out pairs were trained on "
-                "too, so its held-out numbers are too good."
-            )
+        for key, noun in _ALSO_TRAINED_ON.items():
+            shared = run.record.get(key)
+            if shared:
+                were = "was" if shared == 1 else "were"
+                lines.append(
+                    f"{run.name}: {counted(shared, noun)} of its held-out data {were} trained on "
+                    "too, so its held-out numbers are too good."
+                )
     return lines
 
 

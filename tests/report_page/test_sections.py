@@ -119,7 +119,7 @@ def test_prompts_that_were_trained_on_are_told(tmp_path: Path, pairs: Path) -> N
     write_run(tmp_path / "a", pairs, eval_prompts_also_trained_on=3)
     section = runs_section(read_folders([tmp_path / "a"]).runs)
     [remark] = [block for block in section.blocks if isinstance(block, Paragraph)]
-    assert remark.text.startswith("a: 3 prompts of its held-out pairs were trained on too")
+    assert remark.text.startswith("a: 3 prompts of its held-out data were trained on too")
 
 
 def test_an_unfinished_run_is_read_to_its_last_checkpoint(tmp_path: Path, pairs: Path) -> None:

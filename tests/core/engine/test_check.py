@@ -19,7 +19,7 @@ from mmpo_core.engine.batches import Batching
 from mmpo_core.engine.check import choose_batching
 from mmpo_core.engine.rewards import reward_values
 from mmpo_core.engine.rows import Limits
-from mmpo_core.engine.scoring import scorer_of
+from mmpo_core.engine.scoring import completion_token_logps, scorer_of
 from mmpo_core.errors import InputError
 from tests.core.small_models import PAD, id_pairs, small_config, small_policy, small_reward_model
 
@@ -154,3 +154,17 @@ def test_flash_attention_pads_and_says_why():
     model.config._attn_implementation = "flash_attention_2"
     reason = choose_batching(model, SPLITS, BATCHING, "auto").why_padded
     assert "takes no block mask" in str(reason)
+
+
+def test_two_of_the_tried_pairs_lie_in_one_row():
+    """However few tokens a micro-batch may hold: pairs that see each other show only so."""
+    rows = []
+
+    def recorded(model: Any, forward: Any, batch: Any) -> torch.Tensor:
+        if "segments" in batch:
+            rows.extend(batch["segments"].tolist())
+        return completion_token_logps(model, forward, batch)
+
+    tight = Batching(PAD, Limits(tokens=1, pairs=1))
+    assert choose_batching(small_policy(0), SPLITS, tight, "auto", recorded).batching.shared
+    assert {0, 3} <= {segment for row in rows for segment in row}
