@@ -3,25 +3,38 @@
 Policies are trained on votes. cDPO gives every pair the same soft target 1 - e: with the 0.1 of
 its common use, and with 1 - e set to the mean of MMPO's own targets, so that what is left between
 the two is that MMPO's differ from pair to pair. Simulated pairs are measured against the true
-probabilities; pairs of the user's own against the targets of their file.
+probabilities; pairs of the user's own against the targets of their file. ECE is measured once more
+with every model's h divided by the temperature that is best for it on these very pairs: what is
+left then is no matter of scale.
 """
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from margintool.experiments.comparing import by_metrics, difference, measure
+from margintool.experiments.comparing import BINS, by_metrics, difference, measure
 from margintool.experiments.data import Data, own_data, simulated_votes
 from margintool.experiments.options import CalibrationOptions, DataOptions
 from margintool.experiments.plots import plot_arms
-from margintool.experiments.record import Record, finish
+from margintool.experiments.record import ASKED_HERE, PAPER, Record, finish
 from margintool.experiments.running import Arm, Say, begin, predict_arms, train_arms
 from margintool.experiments.sizes import simulation
-from mmpo_core.evaluate.metrics import METRICS
+from mmpo_core.errors import InputError
+from mmpo_core.evaluate.metrics import LESS, METRICS
+from mmpo_core.evaluate.pairs import Pairs
+from mmpo_core.evaluate.statistics import Statistic
+from mmpo_core.evaluate.temperature import fit_temperature
 from mmpo_core.pair_file import read_table
+
+logger = logging.getLogger(__name__)
 
 COMPARED = ("ece", "nll", "brier", "accuracy")
 SHOWN = (*COMPARED, "ece_hard", "reward_margin")
+TEMPERED = "ece_tempered"
+COLUMNS = {name: METRICS[name].label for name in SHOWN} | {TEMPERED: "ECE, best T"}
+BETTER = {name: METRICS[name].better for name in SHOWN} | {TEMPERED: LESS}
 MOST_SMOOTHING, LEAST_SMOOTHING = 0.49, 0.0
 PICTURE = "calibration.png"
 
@@ -33,21 +46,38 @@ def run(options: CalibrationOptions, say: Say) -> dict[str, Any]:
     arms = arms_on(data)
     labels = {name: arm.label for name, arm in arms.items()}
     predicted = predict_arms(options, data.name, train_arms(options, arms, say), data, say)
-    measured = measure(predicted, by_metrics(SHOWN), resamples=options.resamples, seed=options.seed)
+    measured = measure(predicted, statistics_of, resamples=options.resamples, seed=options.seed)
     record = Record("calibration", [data.record])
-    columns = {name: METRICS[name].label for name in SHOWN}
-    record.add_table("Held-out pairs", columns, measured, labels)
+    record.add_table("Held-out pairs", COLUMNS, measured, labels)
     for other in [name for name in arms if name != "mmpo"]:
-        for metric in COMPARED:
+        whose = PAPER if other == "dpo" else ASKED_HERE
+        for metric in (*COMPARED, TEMPERED):
             found = difference(measured, "mmpo", other, metric)
-            what = f"{columns[metric]}, MMPO less {labels[other]}"
-            word = record.add_difference(what, found, METRICS[metric].better)
+            what = f"{COLUMNS[metric]}, MMPO less {labels[other]}"
+            word = record.add_difference(what, found, BETTER[metric])
             if metric == "ece":
-                record.add_claim(
-                    f"MMPO is better calibrated (ECE) than {labels[other]}", word, "better"
-                )
-    plot_arms(measured, columns, labels, options.out / PICTURE, title="Held-out pairs")
+                claim = f"MMPO is better calibrated (ECE) than {labels[other]}"
+                record.add_claim(claim, word, "better", whose)
+            if metric == TEMPERED:
+                claim = f"MMPO is better calibrated than {labels[other]}, both with their best T"
+                record.add_claim(claim, word, "better", ASKED_HERE)
+    plot_arms(measured, COLUMNS, labels, options.out / PICTURE, title="Held-out pairs")
     return finish(record, options, started, [PICTURE])
+
+
+def statistics_of(pairs: Pairs, arm: str) -> Mapping[str, Statistic]:
+    """Return the statistics of COLUMNS. Resamples of prompts take T as given."""
+    tempered = {TEMPERED: METRICS["ece"].make(best_tempered(pairs, arm), BINS)}
+    return {**by_metrics(SHOWN, BINS)(pairs, arm), **tempered}
+
+
+def best_tempered(pairs: Pairs, arm: str) -> Pairs:
+    """Return pairs with h / T, T the best for these pairs; as they are where none fits."""
+    try:
+        return pairs.tempered(fit_temperature(pairs).value)
+    except InputError as error:
+        logger.warning("%s: ECE, best T is that without a temperature (%s)", arm, error)
+        return pairs
 
 
 def votes_of(options: DataOptions) -> Data:

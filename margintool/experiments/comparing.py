@@ -25,6 +25,7 @@ Predicted = Mapping[str, Mapping[int, Predictions]]
 Measured = Mapping[str, Mapping[int, Mapping[str, Estimate]]]
 Make = Callable[[Pairs, str], Mapping[str, Statistic]]
 
+BINS = 10
 UNCLEAR, UNKNOWN = "no clear difference", "unknown"
 
 
@@ -133,7 +134,7 @@ def measure(predicted: Predicted, make: Make, *, resamples: int, seed: int) -> M
     return found
 
 
-def by_metrics(names: Sequence[str], bins: int = 10) -> Make:
+def by_metrics(names: Sequence[str], bins: int = BINS) -> Make:
     """Return what makes statistics of mmpo_core.evaluate's METRICS by name."""
     return lambda pairs, arm: {name: METRICS[name].make(pairs, bins) for name in names}
 

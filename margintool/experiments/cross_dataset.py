@@ -12,7 +12,7 @@ from margintool.experiments.comparing import Measured, by_metrics, difference, m
 from margintool.experiments.data import Data, own_data, simulated_ratings, simulated_votes
 from margintool.experiments.options import CrossDatasetOptions
 from margintool.experiments.plots import plot_arms
-from margintool.experiments.record import Record, finish
+from margintool.experiments.record import ASKED_HERE, Record, finish
 from margintool.experiments.running import Arm, Say, begin, predict_arms, train_arms
 from margintool.experiments.sizes import simulation
 from mmpo_core.errors import InputError
@@ -59,9 +59,8 @@ def compare(
         what = f"{columns[metric]}, {where}, MMPO less DPO"
         word = record.add_difference(what, found, METRICS[metric].better)
         if metric in ("accuracy", "ece"):
-            record.add_claim(
-                f"MMPO carries over better: {columns[metric]}, {where}", word, "better"
-            )
+            claim = f"MMPO carries over better: {columns[metric]}, {where}"
+            record.add_claim(claim, word, "better", ASKED_HERE)
 
 
 def sources_of(options: CrossDatasetOptions) -> list[Data]:

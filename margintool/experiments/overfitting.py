@@ -19,7 +19,7 @@ from margintool.experiments.comparing import by_metrics, difference, measure
 from margintool.experiments.data import Data
 from margintool.experiments.options import OverfittingOptions
 from margintool.experiments.plots import Curve, plot_curves
-from margintool.experiments.record import Record, finish
+from margintool.experiments.record import LOSS, PAPER, Record, finish
 from margintool.experiments.running import Arm, Runs, Say, begin, predict_arms, train_arms
 from mmpo_core.evaluate.intervals import Estimate
 from mmpo_core.evaluate.metrics import LESS, METRICS
@@ -66,10 +66,10 @@ def run(options: OverfittingOptions, say: Say) -> dict[str, Any]:
         what = f"{columns[metric]} at the end, MMPO less DPO"
         word = record.add_difference(what, found, METRICS[metric].better)
         if metric == "reward_margin":
-            record.add_claim("MMPO's reward margins stay smaller than DPO's", word, "lower")
+            record.add_claim("MMPO's reward margins stay smaller than DPO's", word, "lower", LOSS)
     found = difference(rises, "mmpo", "dpo", "rise")
     word = record.add_difference("rise of held-out NLL, MMPO less DPO", found, LESS)
-    record.add_claim("MMPO overfits less than DPO (rise of held-out NLL)", word, "better")
+    record.add_claim("MMPO overfits less than DPO (rise of held-out NLL)", word, "better", PAPER)
     plot_curves(curves, labels, options.out / PICTURE)
     return finish(record, options, started, [PICTURE])
 

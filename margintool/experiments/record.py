@@ -2,15 +2,17 @@
 
     tables       [{title, columns, rows: [{name, cells: [{mean, sd, over_seeds, over_prompts}]}]}]
     differences  [{what, mean, sd, over_seeds, over_prompts, verdict}]
-    claims       [{claim, here, outcome}]: the paper's, and what came out
+    claims       [{claim, whose, here, outcome}]: what was asked, who says so, what came out
     verdicts     the lines printed at the end
 
-Read by running.py and the experiments; table.py and docs/experiments.py show it.
+Read by running.py and the experiments; table.py shows it.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from margintool.experiments.comparing import (
@@ -26,7 +28,12 @@ from mmpo_core.options import plain_values
 from mmpo_core.run_folder import write_json
 
 EXPERIMENT_FILE = "experiment.json"
+PAGE_FILE = "report.html"
+RUN_FILES = "sweeps/*/runs/*/run.json"
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "not shown either way"
+# Whose a claim is. The paper's abstract: MMPO "is more robust to overfitting, leading to
+# better-calibrated models".
+PAPER, LOSS, ASKED_HERE = "the paper", "the loss", "asked here"
 
 
 def settings_of(options: ExperimentOptions) -> dict[str, Any]:
@@ -79,18 +86,20 @@ class Record:
         self.differences.append({"what": what, **found.to_dict(), "verdict": word})
         return word
 
-    def add_claim(self, claim: str, word: str, expected: str) -> None:
-        """Set what the paper claims beside what came out.
+    def add_claim(self, claim: str, word: str, expected: str, whose: str) -> None:
+        """Set a claim beside what came out.
 
         Args:
-            claim: the paper's, or what follows from its equations.
+            claim: what is to be expected.
             word: verdict of a difference.
+            whose: PAPER, LOSS where it follows from the equations, or ASKED_HERE: a question that
+                the paper leaves open.
             expected: the verdict that would agree with it. Where that is UNCLEAR, no interval can
                 show it: a clear difference disagrees, and none is open.
         """
         unsure = word in (UNCLEAR, UNKNOWN)
         outcome = OPEN if unsure else AGREES if word == expected else DISAGREES
-        self.claims.append({"claim": claim, "here": word, "outcome": outcome})
+        self.claims.append({"claim": claim, "whose": whose, "here": word, "outcome": outcome})
 
     def verdicts(self) -> list[str]:
         """Return a line for each difference, and one for each claim."""
@@ -123,7 +132,14 @@ def finish(
         "verdicts": record.verdicts(),
         "pictures": list(pictures),
         "seconds_of_this_command": round(time.monotonic() - started, 1),
+        "seconds_of_training": round(sum(finished_seconds(options.out)), 1),
         "versions": versions(),
     }
     write_json(options.out / EXPERIMENT_FILE, content)
     return content
+
+
+def finished_seconds(folder: Path) -> list[float]:
+    """Return what each finished run of an experiment took."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(RUN_FILES)]
+    return [one["seconds"] for one in records if one["status"] == "finished"]

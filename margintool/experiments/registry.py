@@ -34,9 +34,16 @@ class Experiment:
     help: str
 
     def run(self, options: ExperimentOptions, say: Callable[[str], None]) -> dict[str, Any]:
-        """Run it, or what is left of it; return the content of experiment.json."""
+        """Run it, or what is left of it, and write its page.
+
+        Returns:
+            The content of experiment.json.
+        """
+        from margintool.experiments.page import write_report
+
         module = import_module(f"margintool.experiments.{self.module}")
         content: dict[str, Any] = module.run(options, say)
+        write_report(options.out)
         return content
 
 

@@ -4,6 +4,7 @@
     DIR/data/                   pair files
     DIR/sweeps/ARM/             the arm's runs, one a seed: a folder of `margintool sweep`
     DIR/evaluations/NAME/       all arms with one seed on one file: folders of `margintool evaluate`
+    DIR/report.html             a page of all of it; registry.py has it written
 
 Nothing that is whole is done again: sweep keeps finished runs and evaluate keeps predictions, so
 an interrupted experiment goes on with the same command.
@@ -11,7 +12,7 @@ an interrupted experiment goes on with the same command.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ from typing import Any
 from margintool.experiments.comparing import Predicted
 from margintool.experiments.data import Data
 from margintool.experiments.options import ExperimentOptions, check
-from margintool.experiments.record import EXPERIMENT_FILE, settings_of
+from margintool.experiments.record import (
+    EXPERIMENT_FILE,
+    RUN_FILES,
+    finished_seconds,
+    settings_of,
+)
 from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.run_folder import check_writable, write_json
 
@@ -47,13 +53,14 @@ def begin(name: str, options: ExperimentOptions) -> float:
     """Make the folder ready, or find that it holds this experiment already; return the clock.
 
     Raises:
-        InputError: if an option is out of range, or the folder holds something else, holds an
-            experiment with other settings, or cannot be written.
+        InputError: if an option is out of range, or the folder holds something else, holds runs
+            of an experiment with other settings, or cannot be written.
     """
     check(options)
     folder, path = options.out, options.out / EXPERIMENT_FILE
     wanted: dict[str, Any] = {"experiment": name, "settings": settings_of(options)}
-    if path.is_file():
+    # Before the first run nothing can be lost: a mistyped option may be put right.
+    if path.is_file() and any(folder.glob(RUN_FILES)):
         found = _read(path)
         changed = [key for key in wanted if found.get(key) != wanted[key]]
         if changed:
@@ -64,7 +71,7 @@ def begin(name: str, options: ExperimentOptions) -> float:
                 "another --out, or delete the folder"
             )
         return time.monotonic()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not path.is_file() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an experiment's folder. Give another --out")
     check_writable(folder)
     write_json(path, wanted)
@@ -90,7 +97,8 @@ def train_arms(options: ExperimentOptions, arms: Mapping[str, Arm], say: Say) ->
 
     runs: Runs = {}
     for name, arm in arms.items():
-        say(f"{arm.label}: {len(options.training_seeds)} runs")
+        left = time_left(finished_seconds(options.out), len(arms) * options.seeds)
+        say(f"{arm.label}: {options.seeds} runs; arm {len(runs) + 1} of {len(arms)}{left}")
         result = sweep(
             **{
                 "model": options.model,
@@ -113,9 +121,26 @@ def train_arms(options: ExperimentOptions, arms: Mapping[str, Arm], say: Say) ->
             }
         )
         if result.failed:
-            raise UnfinishedError(f"{arm.label}: a run failed: {result.failed[0]['message']}")
+            raise UnfinishedError(
+                f"{arm.label}: a run failed: {result.failed[0]['message']}. The same command keeps "
+                "finished runs and tries this one again"
+            )
         runs[name] = {one.run.seed: one.run.options.folder for one in result.plan.runs}
     return runs
+
+
+def time_left(seconds: Sequence[float], runs: int) -> str:
+    """Return in words what training will still take, if finished runs tell.
+
+    Args:
+        seconds: of each finished run.
+        runs: all that there are to be.
+    """
+    left = runs - len(seconds)
+    if not seconds or not left:
+        return ""
+    minutes = left * sum(seconds) / len(seconds) / 60
+    return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
 
 
 def predict_arms(

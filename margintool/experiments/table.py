@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from margintool.experiments.comparing import interval_words
-from margintool.experiments.record import EXPERIMENT_FILE
+from margintool.experiments.record import EXPERIMENT_FILE, PAGE_FILE
 from mmpo_core.errors import InputError
 
 DIFFERENCES = ("difference", "mean", "95%, seeds", "95%, prompts", "verdict")
 Content = Mapping[str, Any]
+_PLAIN: dict[str, Any] = {"box": None, "pad_edge": False, "title_justify": "left"}
 NOTE = (
     "A difference is called one way or the other only where its 95% intervals leave out 0: over "
     "training seeds (t) and over held-out prompts (bootstrap)."
@@ -27,23 +28,21 @@ def print_experiment(content: Content, out: Path) -> None:
 
     console = Console(highlight=False)
     for one in content["tables"]:
-        table = Table("", *one["columns"], title=f"{one['title']}, mean ± sd", title_justify="left")
+        table = Table("", *one["columns"], title=f"{one['title']}, mean ± sd", **_PLAIN)
         for row in one["rows"]:
             table.add_row(row["name"], *map(_cell, row["cells"]))
-        console.print(table)
-    found = Table(*DIFFERENCES, title="Differences", title_justify="left")
+        console.print(table, "")
+    found = Table(title="Differences", **_PLAIN)
+    for name in DIFFERENCES:
+        found.add_column(name, no_wrap=name != DIFFERENCES[0])
     for one in content["differences"]:
         found.add_row(*_difference(one))
-    console.print(found)
+    console.print(found, "")
     for one in content["claims"]:
-        console.print(f"{one['claim']}: {one['outcome']}", markup=False)
+        console.print(f"{one['claim']}: {one['outcome']} [{one['whose']}]", markup=False)
     console.print(NOTE, style="dim", markup=False)
-    console.print(f"Everything is in {out / EXPERIMENT_FILE}", markup=False, soft_wrap=True)
-    console.print(
-        f"As a page: margintool report {out}/sweeps/* {out}/evaluations/*",
-        markup=False,
-        soft_wrap=True,
-    )
+    for what, path in (("Everything is in", EXPERIMENT_FILE), ("As a page:", PAGE_FILE)):
+        console.print(f"{what} {out / path}", markup=False, soft_wrap=True)
 
 
 def markdown(content: Content) -> str:
@@ -53,13 +52,14 @@ def markdown(content: Content) -> str:
         for one in content["data"]
     )
     seeds = ", ".join(map(str, content["seeds"]))
-    parts = [f"{data}. Seeds {seeds}; {content['seconds_of_this_command']:.0f} s."]
+    minutes = content["seconds_of_training"] / 60
+    parts = [f"{data}. Seeds {seeds}; {minutes:.1f} minutes of training."]
     for table in content["tables"]:
         rows = [[row["name"], *map(_cell, row["cells"])] for row in table["rows"]]
         parts.append(_rows([table["title"], *table["columns"]], rows))
     parts.append(_rows(DIFFERENCES, [_difference(one) for one in content["differences"]]))
-    claims = [[one["claim"], one["here"], one["outcome"]] for one in content["claims"]]
-    parts.append(_rows(["claim", "here", "the paper"], claims))
+    names = ("claim", "whose", "here", "outcome")
+    parts.append(_rows(names, [[one[name] for name in names] for one in content["claims"]]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -129,7 +129,7 @@ def sweep(options: SweepOptions) -> SweepResult:
             if one.record is None:
                 head = f"run {number + 1} of {len(plan.runs)}: {one.run.name}"
                 logger.info("%s", head if one.checkpoint is None else f"{head}, {one.words()}")
-                with _says_how_to_go_on(one.run, head):
+                with _says_how_to_go_on(one.run, head, plan.options):
                     rows[number] = _row(one, plan.options, first=not started)
                 started = True
                 _tell(rows[number])
@@ -172,17 +172,19 @@ def _silently(_options: Any) -> nullcontext[None]:
 
 
 @contextmanager
-def _says_how_to_go_on(run: PlannedRun, head: str) -> Iterator[None]:
+def _says_how_to_go_on(run: PlannedRun, head: str, options: SweepOptions) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         checkpoint = last_checkpoint(run.options.folder)
-        where = f"from {checkpoint.name}" if checkpoint else "from its beginning (see --save-steps)"
+        never = "save_strategy=no" in options.set
+        hint = "" if never else " (see --save-steps)"
         logger.warning(
-            "interrupted in %s. The same command, without --overwrite, keeps the finished runs and "
-            "goes on with this one %s",
+            "interrupted in %s. The same command%s keeps the finished runs and goes on with this "
+            "one %s",
             head,
-            where,
+            ", without --overwrite," if options.overwrite else "",
+            f"from {checkpoint.name}" if checkpoint else f"from its beginning{hint}",
         )
         raise
 

@@ -1,10 +1,14 @@
 """Lines, differences and verdicts: expected values by hand, planted and null effects."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 
+from margintool.experiments.calibration import best_tempered
+from margintool.experiments.calibration import statistics_of as calibration_statistics
 from margintool.experiments.comparing import (
     UNCLEAR,
     UNKNOWN,
@@ -17,7 +21,10 @@ from margintool.experiments.comparing import (
 from margintool.experiments.line import correlation, intercept, slope
 from margintool.experiments.options import CalibrationOptions
 from margintool.experiments.overfitting import rise_of
-from margintool.experiments.record import AGREES, DISAGREES, OPEN, Record
+from margintool.experiments.record import AGREES, DISAGREES, OPEN, PAPER, Record, finished_seconds
+from margintool.experiments.running import time_left
+from margintool.experiments.synthetic import GAMMAS, add_wrong_gammas
+from margintool.experiments.synthetic import statistics_of as synthetic_statistics
 from mmpo_core.evaluate.intervals import Estimate, estimate
 from mmpo_core.evaluate.pairs import Pairs
 from mmpo_core.evaluate.predictions import Predictions
@@ -212,10 +219,64 @@ def test_the_rise_by_hand():
 )
 def test_what_is_said_of_a_claim(word, expected, outcome):
     record = Record("calibration", [])
-    record.add_claim("A claim", word, expected)
-    assert record.claims == [{"claim": "A claim", "here": word, "outcome": outcome}]
+    record.add_claim("A claim", word, expected, PAPER)
+    [claim] = record.claims
+    assert claim == {"claim": "A claim", "whose": PAPER, "here": word, "outcome": outcome}
 
 
 def test_training_seeds_follow_the_seed(tmp_path):
     options = CalibrationOptions(out=tmp_path, seed=3, seeds=2)
     assert options.training_seeds == [3, 4]
+
+
+def test_what_is_left_by_the_runs_that_are_finished(tmp_path):
+    """Of 8 runs 3 took 60, 60 and 90 s: 5 more of 70 s are 5.8 min."""
+    for number, seconds in enumerate([60.0, 60.0, 90.0, None]):
+        run = tmp_path / "sweeps" / "dpo" / "runs" / str(number)
+        run.mkdir(parents=True)
+        status = "unfinished" if seconds is None else "finished"
+        (run / "run.json").write_text(json.dumps({"status": status, "seconds": seconds}))
+    found = finished_seconds(tmp_path)
+    assert sorted(found) == [60.0, 60.0, 90.0]
+    assert time_left(found, 8) == ", about 6 min left"
+    assert time_left(found, 3) == time_left([], 8) == ""
+    assert time_left([5.0], 3) == ", less than a minute left"
+
+
+def test_the_best_temperature_mends_scale_and_nothing_else():
+    """h = 3 m: T is 3 and no error is left. Where all margins are 0, none fits."""
+    rng = np.random.default_rng(2)
+    margin = rng.exponential(1.0, 300)
+    prompt = np.repeat(np.arange(100), 3)
+    found = best_tempered(pairs_with(margin, 3 * margin, prompt), "dpo")
+    assert found.h == pytest.approx(margin, rel=1e-6)
+    level = pairs_with(margin, np.zeros(300), prompt)
+    assert best_tempered(level, "dpo") is level
+
+
+def test_calibration_is_measured_with_the_best_temperature_too():
+    """Of 3 m and m + noise only the first is right after its temperature."""
+    arms = simulated_arms({"mmpo": 0.0, "noisy": 2.0})
+    for seed, one in arms["mmpo"].items():
+        arms["mmpo"][seed] = dataclasses.replace(one, h=3 * one.margin)
+    measured = measure(arms, calibration_statistics, resamples=50, seed=0)
+    ece, tempered = (measured["mmpo"][0][name].value for name in ("ece", "ece_tempered"))
+    assert ece > 0.1
+    assert tempered == pytest.approx(0.0, abs=1e-6)
+    assert difference(measured, "mmpo", "noisy", "ece_tempered").verdict("less") == "better"
+
+
+def test_a_wrong_gamma_is_measured_against_the_truth():
+    """h = m / 2 lies on the line of gamma 0.5, and is not the true log-odds."""
+    arms = simulated_arms(dict.fromkeys([*GAMMAS, "dpo"], 0.0))
+    for seed, one in arms["mmpo-gamma0.5"].items():
+        arms["mmpo-gamma0.5"][seed] = dataclasses.replace(one, h=one.margin / 2)
+    measured = measure(arms, synthetic_statistics, resamples=20, seed=0)
+    half, right = measured["mmpo-gamma0.5"][0], measured["mmpo-gamma1"][0]
+    assert (half["slope"].value, half["slope_on_margin"].value) == pytest.approx((1.0, 0.5))
+    gap = np.mean(probability_of(arms["dpo"][0].margin) - probability_of(arms["dpo"][0].margin / 2))
+    assert half["ece"].value == pytest.approx(gap)  # in every bin predictions lie on one side
+    assert right["ece"].value == pytest.approx(0.0, abs=1e-12)
+    record = Record("synthetic", [])
+    add_wrong_gammas(record, measured, {arm: arm for arm in arms})
+    assert [one["here"] for one in record.claims] == ["worse", UNCLEAR, UNCLEAR]

@@ -3,17 +3,31 @@
 import json
 import math
 import shlex
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
-from margintool.cli import app
-from margintool.experiments.record import EXPERIMENT_FILE
+from margintool.cli import app, run
+from margintool.experiments.comparing import finding
+from margintool.experiments.options import CalibrationOptions, OverfittingOptions
+from margintool.experiments.record import (
+    EXPERIMENT_FILE,
+    PAGE_FILE,
+    PAPER,
+    RUN_FILES,
+    Record,
+    finish,
+)
 from margintool.experiments.registry import EXPERIMENTS
+from margintool.experiments.running import begin
 from margintool.experiments.table import markdown, with_results
 from mmpo_core.errors import InputError
+from mmpo_core.evaluate.intervals import Estimate
 from mmpo_core.pair_file import read_pairs
+from mmpo_core.trainer import PairTrainer
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
@@ -44,27 +58,55 @@ def check_content(name: str, folder: Any) -> dict[str, Any]:
     return content
 
 
+WORDS = ("experiment", "overfitting", "--quick", "--seeds", 2, "--epochs", 2, "--out")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("experiment") / "overfitting"
+    """An experiment that was interrupted in its second arm, and then went on."""
+    out = tmp_path_factory.mktemp("experiment") / "overfitting"
+    begun = []
+
+    def interrupt(trainer, *given, **named):
+        name = Path(trainer.args.output_dir).name
+        begun.append(name)
+        if name.startswith("dpo") and name.endswith("seed1") and begun.count(name) == 3:
+            raise KeyboardInterrupt
+        return compute_loss(trainer, *given, **named)
+
+    compute_loss = PairTrainer.compute_loss
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PairTrainer, "compute_loss", interrupt)
+        assert run([str(word) for word in (*WORDS, out)]) == 130
+    assert "verdicts" not in json.loads((out / EXPERIMENT_FILE).read_text())
+    finished = [path for path in out.glob(RUN_FILES) if "finished" in path.read_text()]
+    assert len(finished) == 3
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    assert run([str(word) for word in (*WORDS, out)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in finished} == before
+    return out
 
 
+@pytest.mark.slow
 def test_an_experiment_to_its_end_and_again(cli, folder):
-    words = ("experiment", "overfitting", "--quick", "--seeds", 2, "--epochs", 2, "--out", folder)
-    done = cli(*words)
-    assert done.status == 0, done.err
+    words = (*WORDS, folder)
     content = check_content("overfitting", folder)
-    for text in ("MMPO", "DPO", "rise", "over training seeds", "margintool report"):
-        assert text in done.out
+    assert "Overfitting" in (folder / PAGE_FILE).read_text()
+    (folder / PAGE_FILE).unlink()
     runs = sorted(folder.glob("sweeps/*/runs/*/run.json"))
     before = [path.stat().st_mtime_ns for path in runs]
-    assert cli(*words).status == 0
+    done = cli(*words)
+    assert done.status == 0, done.err
+    for text in ("MMPO", "DPO", "rise", "over training seeds", str(folder / PAGE_FILE)):
+        assert text in done.out
+    assert (folder / PAGE_FILE).is_file()
     assert [path.stat().st_mtime_ns for path in runs] == before
     again = json.loads((folder / EXPERIMENT_FILE).read_text())
     assert again["tables"] == content["tables"]
     assert again["differences"] == content["differences"]
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_evaluations(folder):
     """The mean over seeds in the table is the mean of evaluation.json's values."""
     content = json.loads((folder / EXPERIMENT_FILE).read_text())
@@ -80,6 +122,7 @@ def test_the_numbers_are_those_of_the_evaluations(folder):
         assert row["cells"][place]["mean"] == pytest.approx(sum(values) / 2)
 
 
+@pytest.mark.slow
 def test_curves_have_a_point_an_epoch_and_end_where_the_evaluation_is(folder):
     path = next(folder.glob("sweeps/mmpo/runs/*_seed0/log_history.jsonl"))
     entries = [json.loads(line) for line in path.read_text().splitlines()]
@@ -93,13 +136,7 @@ def test_curves_have_a_point_an_epoch_and_end_where_the_evaluation_is(folder):
     )
 
 
-def test_the_page_on_an_experiment(cli, folder, tmp_path):
-    given = [*sorted((folder / "sweeps").iterdir()), folder / "evaluations" / "votes-seed0"]
-    done = cli("report", *given, "--out", tmp_path / "page.html")
-    assert done.status == 0, done.err
-    assert "Overfitting" in (tmp_path / "page.html").read_text()
-
-
+@pytest.mark.slow
 def test_other_settings_are_refused(cli, folder):
     done = cli("experiment", "overfitting", "--quick", "--seeds", 3, "--epochs", 2, "--out", folder)
     assert done.status == 2
@@ -109,8 +146,30 @@ def test_other_settings_are_refused(cli, folder):
     assert "holds an experiment with other settings" in done.err
 
 
-def test_results_come_into_their_place_on_the_page(folder):
-    content = json.loads((folder / EXPERIMENT_FILE).read_text())
+def test_before_the_first_run_an_option_may_be_put_right(tmp_path):
+    out = tmp_path / "out"
+    begin("calibration", CalibrationOptions(out=out, data=tmp_path / "mistyped.parquet"))
+    begin("calibration", CalibrationOptions(out=out, seeds=2))
+    assert json.loads((out / EXPERIMENT_FILE).read_text())["settings"]["seeds"] == 2
+    run_file = out / "sweeps" / "dpo" / "runs" / "seed0" / "run.json"
+    run_file.parent.mkdir(parents=True)
+    run_file.write_text("{}")
+    begin("calibration", CalibrationOptions(out=out, seeds=2))
+    with pytest.raises(InputError, match=r"other settings \(seeds\)"):
+        begin("calibration", CalibrationOptions(out=out, seeds=3))
+    with pytest.raises(InputError, match="other settings"):
+        begin("overfitting", CalibrationOptions(out=out, seeds=2))
+
+
+def test_results_come_into_their_place_on_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("margintool.experiments.record.finished_seconds", lambda out: [60.0, 90.0])
+    record = Record("overfitting", [{"what": "votes", "pairs": 5, "held_out_pairs": 4}])
+    record.add_difference("ECE", finding([Estimate(-0.1, np.empty(0))] * 2), "less")
+    record.add_claim("MMPO overfits less", "better", "better", PAPER)
+    content = finish(record, OverfittingOptions(out=tmp_path), 0.0, [])
+    assert "2.5 minutes of training" in markdown(content)
+    assert "| ECE | -0.100 | -0.100 to -0.100 | - | better |" in markdown(content)
+    assert "| MMPO overfits less | the paper | better | agrees |" in markdown(content)
     page = with_results(PAGE, content)
     assert markdown(content) in page
     assert with_results(page, content) == page
