@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from mmpo_core.bradley_terry import probability
 from mmpo_core.errors import InputError
-from mmpo_core.loss_options import chosen_loss
 from mmpo_core.pair_file import read_metadata, read_table
 from mmpo_core.train_options import TrainOptions
 
@@ -73,6 +72,8 @@ def load_tables(options: TrainOptions) -> PairTables:
 
 def cautions(options: TrainOptions, tables: PairTables) -> Iterator[str]:
     """Yield what is allowed, but may not be what the user meant."""
+    from mmpo_core.loss_options import chosen_loss  # which imports torch
+
     loss = chosen_loss(options)
     if loss.reads is None and options.gamma is not None:
         yield f"loss {options.loss} does not read margins: gamma sets the metrics' targets only"

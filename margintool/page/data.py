@@ -13,11 +13,11 @@ from margintool.page.pictures import drawn
 from margintool.page.texts import begins, said
 from margintool.page.views import (
     Block,
+    Example,
     Facts,
-    Fold,
     Gallery,
-    Pair,
     Paragraph,
+    Part,
     Picture,
     Section,
     Table,
@@ -42,12 +42,14 @@ def summary_blocks(report: PairReport) -> list[Block]:
         caption = f"Length bias: do longer answers win? Ties left out; {rows.BIAS_NOTE}"
         blocks.append(Table(caption, grid))
     if report.duplicates:
-        blocks.append(Fold("Repeated pairs", [Facts(rows.duplicates(report.duplicates))]))
+        blocks.append(
+            Part("Repeated pairs", [Facts(rows.duplicates(report.duplicates))], folded=True)
+        )
     if report.lengths:
         lengths = Table("Lengths of the texts", rows.length_grid(report))
-        blocks.append(Fold("Lengths of the texts", [lengths]))
+        blocks.append(Part("Lengths of the texts", [lengths], folded=True))
     columns = Table("Columns of the file", rows.column_grid(report))
-    return [*blocks, Fold("Columns of the file", [columns])]
+    return [*blocks, Part("Columns of the file", [columns], folded=True)]
 
 
 def _contract(report: PairReport) -> list[str]:
@@ -117,10 +119,10 @@ def _target_histogram(axes: Any, found: Scan) -> None:
     plain(axes)
 
 
-def sample_pairs(report: PairReport) -> list[Pair]:
+def sample_pairs(report: PairReport) -> list[Example]:
     """Return the pairs that were drawn from the file."""
     return [
-        Pair(
+        Example(
             f"Pair in row {count(pair['row'])}: {begins(pair.get('prompt'))}",
             pair_facts(pair),
             said(pair),

@@ -9,7 +9,7 @@ from typing import Any
 
 from margintool.page.folders import Evaluation
 from margintool.page.pictures import embedded
-from margintool.page.views import Block, Fold, Gallery, Paragraph, Picture, Table
+from margintool.page.views import Block, Gallery, Paragraph, Part, Picture, Table
 from margintool.page.words import estimate, with_interval
 from margintool.report.rows import Grid
 from margintool.report.words import count, counted
@@ -27,7 +27,7 @@ def metric_blocks(evaluation: Evaluation) -> list[Block]:
     names = list(first["metrics"])
     blocks: list[Block] = [Table(what, _metrics(models, [one for one in MAIN if one in names]))]
     blocks += _differences(evaluation.content.get("differences") or [])
-    blocks.append(Fold("All metrics", [Table(what, _metrics(models, names))]))
+    blocks.append(Part("All metrics", [Table(what, _metrics(models, names))], folded=True))
     return [*blocks, *_temperatures(models)]
 
 
@@ -66,7 +66,7 @@ def _differences(found: Sequence[Mapping[str, Any]]) -> list[Block]:
     caption = "Differences on the same pairs"
     return [
         Table(caption, Grid(titles, main)),
-        Fold("All differences", [Table(caption, Grid(titles, rows))]),
+        Part("All differences", [Table(caption, Grid(titles, rows))], folded=True),
     ]
 
 
@@ -108,7 +108,7 @@ def reliability_blocks(evaluation: Evaluation) -> list[Block]:
         ]
         if rows:
             table = Table(f"{name}, every pair counted both ways", Grid(titles, rows))
-            blocks.append(Fold(f"Reliability of {name} in numbers", [table]))
+            blocks.append(Part(f"Reliability of {name} in numbers", [table], folded=True))
     return blocks
 
 
@@ -154,7 +154,7 @@ def breakdown_blocks(evaluation: Evaluation) -> list[Block]:
         if key == "by_margin":
             blocks += tables
         elif tables:
-            blocks.append(Fold(f"The same {words}", tables))
+            blocks.append(Part(f"The same {words}", tables, folded=True))
     return blocks
 
 

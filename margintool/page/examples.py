@@ -12,10 +12,9 @@ import numpy as np
 from margintool.page.data import pair_facts
 from margintool.page.folders import Evaluation
 from margintool.page.texts import begins, said
-from margintool.page.views import Block, Pair, Part
+from margintool.page.views import Block, Example, Part
 from margintool.report.words import number
-from mmpo_core.evaluate.predicting_all import prediction_file
-from mmpo_core.evaluate.predictions import Predictions
+from mmpo_core.evaluate.predictions import Predictions, prediction_file
 from mmpo_core.evaluation import probability_of
 from mmpo_core.pair_file import damage_named, open_parquet
 
@@ -71,7 +70,7 @@ def _pairs_by_id(path: Path, wanted: Sequence[str]) -> dict[str, dict[str, Any]]
     return found
 
 
-def _example(predictions: Predictions, row: int, pair: dict[str, Any]) -> Pair:
+def _example(predictions: Predictions, row: int, pair: dict[str, Any]) -> Example:
     h, target = float(predictions.h[row]), float(predictions.target[row])
     says = float(probability_of(h))
     title = f"Model {says:.3f}, target {target:.3f}: {begins(pair.get('prompt'))}"
@@ -82,4 +81,4 @@ def _example(predictions: Predictions, row: int, pair: dict[str, Any]) -> Pair:
         ("score of chosen", number(float(predictions.chosen_score[row]))),
         ("score of rejected", number(float(predictions.rejected_score[row]))),
     ]
-    return Pair(title, [*own, *pair_facts(pair)], said(pair))
+    return Example(title, [*own, *pair_facts(pair)], said(pair))

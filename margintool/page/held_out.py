@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from margintool.page.folders import Run
-from margintool.page.views import Block, Fold, Paragraph, Table
+from margintool.page.views import Block, Paragraph, Part, Table
 from margintool.page.words import estimate, maybe
 from margintool.report.rows import Grid
 from margintool.report.words import count, counted
@@ -104,4 +104,4 @@ def by_margin_part(runs: Sequence[Run]) -> list[Block]:
             blocks.append(Table(f"{run.name}, held-out pairs by margin", Grid(titles, cells)))
     if len(blocks) <= 3:
         return blocks
-    return [Fold(f"By margin, {counted(len(blocks), 'run')}", blocks)]
+    return [Part(f"By margin, {counted(len(blocks), 'run')}", blocks, folded=True)]

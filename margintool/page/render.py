@@ -56,6 +56,7 @@ def html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["kind"] = lambda block: type(block).__name__.lower()
     template = environment.get_template("page.html.jinja")
     # Ours, and the only text that is not escaped.
     style = Markup((_HERE / "page.css").read_text(encoding="utf-8"))

@@ -13,7 +13,6 @@ from margintool.page.views import Block, Gallery, Paragraph, Part, Section, Tabl
 from margintool.page.words import estimate, maybe
 from margintool.report.rows import Grid
 from margintool.report.words import count, counted
-from mmpo_core.losses import OBJECTIVES
 
 # option -> title of its column
 _OPTIONS = {
@@ -54,20 +53,9 @@ def kind_of(run: Run) -> str:
 
 def _option(run: Run, name: str) -> str:
     value = run.arguments.get(name)
-    if name == "gamma" and (value is None or not _reads_margins(run)):
-        return "file" if _reads_margins(run) else "-"
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _reads_margins(run: Run) -> bool:
-    """Whether the loss reads the margins; a loss that this version does not know is taken to."""
-    if not run.on_pairs:
-        return False
-    losses = OBJECTIVES.get(str(run.arguments.get("objective")), {})
-    loss = losses.get(str(run.arguments.get("loss")))
-    return loss is None or loss.reads is not None
 
 
 def _time(seconds: float) -> str:
@@ -85,6 +73,8 @@ _ALSO_TRAINED_ON = {
 def _remarks(runs: Sequence[Run]) -> list[str]:
     """Return what a reader must know of runs that are not as they should be."""
     lines = []
+    if any(run.on_pairs and run.arguments.get("gamma") is None for run in runs):
+        lines.append("No gamma: targets are those of the pair file.")
     open_runs = [run.name for run in runs if not run.finished]
     if open_runs:
         lines.append(

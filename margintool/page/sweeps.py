@@ -5,7 +5,7 @@ from typing import Any
 
 from margintool.page.folders import Sweep
 from margintool.page.pictures import embedded
-from margintool.page.views import Block, Paragraph, Section, Table
+from margintool.page.views import Block, Gallery, Paragraph, Section, Table
 from margintool.report.rows import Grid
 from margintool.report.words import count
 
@@ -37,7 +37,7 @@ def sweep_section(sweep: Sweep, number: int) -> Section:
             "Accuracy, ECE, NLL and reward margin against gamma, a line for each setting of "
             f"{sweep.name}; the numbers are in the table above."
         )
-        blocks.append(embedded(picture, alt))
+        blocks.append(Gallery([embedded(picture, alt)]))
     title = "Sweep" if sweep.name == "sweep" else f"Sweep {sweep.name}"
     return Section(f"sweep-{number}", title, blocks)
 

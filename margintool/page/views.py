@@ -1,12 +1,11 @@
 """What a page is made of, as plain frozen dataclasses: sections of blocks. No HTML here.
 
 Every text in them is shown as it stands: the template escapes all. Made by the modules beside
-this one, read by render.py and page.html.jinja, which has a macro for each `kind`.
+this one, read by render.py and page.html.jinja, which shows each class its own way.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from margintool.report.rows import Fact, Grid
 
@@ -18,7 +17,6 @@ _WIDE = 1000
 class Paragraph:
     """Words. quiet: a remark rather than a finding."""
 
-    kind: ClassVar[str] = "paragraph"
     text: str
     quiet: bool = False
 
@@ -27,7 +25,6 @@ class Paragraph:
 class Facts:
     """Names and values."""
 
-    kind: ClassVar[str] = "facts"
     rows: Sequence[Fact]
 
 
@@ -35,7 +32,6 @@ class Facts:
 class Table:
     """A table; its first column names the rows. It scrolls where it is wider than the page."""
 
-    kind: ClassVar[str] = "table"
     caption: str
     grid: Grid
 
@@ -51,7 +47,6 @@ class Picture:
         caption: shown below.
     """
 
-    kind: ClassVar[str] = "picture"
     source: str
     width: int
     height: int
@@ -68,7 +63,6 @@ class Picture:
 class Gallery:
     """Pictures beside each other, where there is room."""
 
-    kind: ClassVar[str] = "gallery"
     pictures: Sequence[Picture]
 
 
@@ -76,13 +70,12 @@ class Gallery:
 class Code:
     """Lines to be copied."""
 
-    kind: ClassVar[str] = "code"
     lines: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Said:
-    """A text of a pair. rest: how many characters were cut off."""
+    """A text and who said it. rest: how many characters were cut off."""
 
     who: str
     text: str
@@ -90,34 +83,24 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A pair, folded: `title` is what is seen of it at first."""
+class Example:
+    """Texts that belong together, folded: `title` is what is seen of them at first."""
 
-    kind: ClassVar[str] = "pair"
     title: str
     facts: Sequence[Fact]
     said: Sequence[Said]
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Blocks that are seen after a click."""
-
-    kind: ClassVar[str] = "fold"
-    title: str
-    blocks: Sequence["Block"]
-
-
-@dataclass(frozen=True)
 class Part:
-    """Blocks under a heading of their own."""
+    """Blocks under a heading of their own; folded, they are seen after a click on it."""
 
-    kind: ClassVar[str] = "part"
     title: str
     blocks: Sequence["Block"]
+    folded: bool = False
 
 
-Block = Paragraph | Facts | Table | Picture | Gallery | Code | Pair | Fold | Part
+Block = Paragraph | Facts | Table | Gallery | Code | Example | Part
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mmpo_core.evaluate.fingerprints import prediction_parts
 from mmpo_core.evaluate.models import EvaluatedModel
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.predicting import score_pairs, to_predictions
-from mmpo_core.evaluate.predictions import FILE_NAME, Predictions
+from mmpo_core.evaluate.predictions import Predictions, prediction_file
 from mmpo_core.evaluate.stored import read_predictions, write_predictions
 from mmpo_core.processes import refuse_several
 from mmpo_core.train_progress import quiet_transformers
@@ -64,11 +64,6 @@ def predict_all(
                 **how,
             }
     return predictions, about
-
-
-def prediction_file(out: Path, label: str, *, single: bool) -> Path:
-    """Return where a model's predictions are: in a folder of its own if there are several."""
-    return out / FILE_NAME if single else out / label / FILE_NAME
 
 
 def _predictions_of(

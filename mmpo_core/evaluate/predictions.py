@@ -174,3 +174,8 @@ def _arrow(array: npt.NDArray[Any]) -> pa.Array:
 def _json_number(value: Any) -> Any:
     # JSON has no infinity: hard labels (gamma = inf) are the text "inf", as in a pair file.
     return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def prediction_file(out: Path, label: str, *, single: bool) -> Path:
+    """Return where a model's predictions are: in a folder of its own if there are several."""
+    return out / FILE_NAME if single else out / label / FILE_NAME

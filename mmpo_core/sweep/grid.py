@@ -8,13 +8,14 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmpo_core.errors import InputError
-from mmpo_core.loss_options import chosen_loss
-from mmpo_core.losses import OBJECTIVES, Loss
 from mmpo_core.sweep.options import SweepOptions, Values, listed, seeds_of
 from mmpo_core.train_options import TrainOptions, checked_options
+
+if TYPE_CHECKING:
+    from mmpo_core.losses import Loss
 
 FILE = "file"
 # So that run.json says how many tokens the training passes computed, padding included.
@@ -115,11 +116,13 @@ def _values(options: SweepOptions) -> dict[str, Any]:
     return shared | {"overwrite": False, "set": (*options.set, COUNT_TOKENS)}
 
 
-def _left_out(options: SweepOptions, entry: Loss, entries: Sequence[Loss]) -> dict[str, Any]:
+def _left_out(options: SweepOptions, entry: "Loss", entries: "Sequence[Loss]") -> dict[str, Any]:
     """Return, at their defaults, the options that other losses of the sweep have and not this one.
 
     What none of them has stays, for checked_options to refuse.
     """
+    from mmpo_core.losses import OBJECTIVES
+
     every = {name for loss in OBJECTIVES[options.objective].values() for name in loss.options}
     names = [
         name
@@ -131,7 +134,9 @@ def _left_out(options: SweepOptions, entry: Loss, entries: Sequence[Loss]) -> di
     return {name: getattr(TrainOptions, name) for name in names}
 
 
-def _entry(options: SweepOptions, loss: str) -> Loss:
+def _entry(options: SweepOptions, loss: str) -> "Loss":
+    from mmpo_core.loss_options import chosen_loss
+
     values = _values(options) | {"loss": loss, "gamma": None, "beta": None, "lr": TrainOptions.lr}
     return chosen_loss(TrainOptions(**values))
 

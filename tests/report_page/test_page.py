@@ -7,7 +7,7 @@ import pytest
 
 from margintool.page import render
 from margintool.page.render import html
-from margintool.page.views import Page, Pair, Paragraph, Said, Section
+from margintool.page.views import Example, Page, Paragraph, Said, Section
 from tests.report_page.made import HOSTILE
 from tests.report_page.outline import Outline
 
@@ -65,7 +65,7 @@ def test_what_a_screen_reader_needs(outline: Outline) -> None:
 def test_control_characters_are_replaced_and_the_rest_is_kept() -> None:
     """A right-to-left override and an escape sequence each become U+FFFD; emoji and é stay."""
     said = [Said("prompt", "a\u202eb \x1b[31m é 🙂 {{ 7 * 7 }}")]
-    page = Page("t", "l", [Section("k", "s", [Pair("p", [("n", "v")], said)])])
+    page = Page("t", "l", [Section("k", "s", [Example("p", [("n", "v")], said)])])
     shown = Outline(html(page)).text
     assert "a\ufffdb \ufffd[31m é 🙂 {{ 7 * 7 }}" in shown
 

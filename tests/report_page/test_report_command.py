@@ -120,7 +120,7 @@ def test_inspect_writes_a_page(cli: Callable[..., Any], tmp_path: Path, pairs: P
     assert [a["id"] for a in outline.named("section")] == "data targets longest pairs".split()
     assert len(outline.named("img")) == 4
     assert not outline.named("script")
-    assert sum("pair" in (a.get("class") or "") for a in outline.named("details")) == 2
+    assert sum("example" in (a.get("class") or "") for a in outline.named("details")) == 2
 
 
 def test_inspect_shows_a_file_that_breaks_the_contract(

@@ -14,7 +14,7 @@ from margintool.page.held_out import comparability, held_out_part
 from margintool.page.pair_files import find_pair_files
 from margintool.page.reward_bench import reward_bench_section
 from margintool.page.runs import overfitting_section, runs_section
-from margintool.page.views import Code, Gallery, Pair, Paragraph, Part, Section, Table
+from margintool.page.views import Code, Example, Gallery, Paragraph, Part, Section, Table
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.rewardbench.published import published
 from tests.report_page.made import (
@@ -42,7 +42,7 @@ def _parts(section: Section | None) -> list[Part]:
 
 
 def test_the_table_of_runs(tmp_path: Path, pairs: Path) -> None:
-    """75 seconds are 1 min 15 s; gamma that is not given is the file's; dpo reads no margins."""
+    """75 seconds are 1 min 15 s; a run without a gamma has the file's own targets."""
     write_run(tmp_path / "a", pairs, arguments={"gamma": 1.5})
     write_run(tmp_path / "b", pairs, arguments={"objective": "reward"})
     write_run(tmp_path / "c", pairs, arguments={"loss": "dpo"})
@@ -51,7 +51,7 @@ def test_the_table_of_runs(tmp_path: Path, pairs: Path) -> None:
     titles = [title.removeprefix(">") for title in table.grid.titles]
     first, second, third = (dict(zip(titles, row, strict=True)) for row in table.grid.rows)
     assert first["gamma"] == "1.5"
-    assert (second["gamma"], third["gamma"]) == ("file", "-")
+    assert (second["gamma"], third["gamma"]) == ("-", "-")
     assert (first["kind"], second["kind"]) == ("policy", "reward model")
     assert (first["steps"], first["time"]) == ("30", "1 min 15 s")
 
@@ -118,7 +118,7 @@ def test_what_may_be_compared(
 def test_prompts_that_were_trained_on_are_told(tmp_path: Path, pairs: Path) -> None:
     write_run(tmp_path / "a", pairs, eval_prompts_also_trained_on=3)
     section = runs_section(read_folders([tmp_path / "a"]).runs)
-    [remark] = [block for block in section.blocks if isinstance(block, Paragraph)]
+    _, remark = [block for block in section.blocks if isinstance(block, Paragraph)]
     assert remark.text.startswith("a: 3 prompts of its held-out data were trained on too")
 
 
@@ -184,8 +184,8 @@ def test_examples_are_those_furthest_from_their_target(tmp_path: Path, pairs: Pa
     assert missing == []
     assert isinstance(part, Part)
     first, second = part.blocks
-    assert isinstance(first, Pair)
-    assert isinstance(second, Pair)
+    assert isinstance(first, Example)
+    assert isinstance(second, Example)
     # margin 2.75, gamma 2: sigma(5.5) = 0.99593
     assert first.title == f"Model 0.500, target 0.996: {HOSTILE} 5"
     assert [said.text for said in first.said][:2] == [f"{HOSTILE} 5", f"{HOSTILE} chosen 11"]
@@ -199,7 +199,7 @@ def test_long_texts_are_cut_and_counted(tmp_path: Path) -> None:
     [part], _ = example_blocks(read_folders([folder]).evaluations[0], pairs, 1)
     assert isinstance(part, Part)
     [pair] = part.blocks
-    assert isinstance(pair, Pair)
+    assert isinstance(pair, Example)
     assert (len(pair.said[0].text), pair.said[0].rest) == (4000, 1002)
 
 
@@ -232,7 +232,7 @@ def test_rewardbench_has_sections_and_published_scores(tmp_path: Path) -> None:
     section = reward_bench_section(found.reward_benches[0], 1)
     [table] = _tables(section.blocks)
     rows = {row[0]: list(row[1:]) for row in table.grid.rows}
-    assert rows["Chat"] == ["75.0 [50.0, 100.0]", "95.0", "96.1", "96.6", "97.5"]
+    assert rows["Chat"] == ["75.0 (50.0 to 100.0)", "95.0", "96.1", "96.6", "97.5"]
     assert rows["Safety"][0] == "-"
     assert rows["average"][1:] == ["59.4", "62.3", "73.0", "75.6"]
     assert len(table.grid.titles) == 6

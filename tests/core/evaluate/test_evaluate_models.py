@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import encode_all
 from mmpo_core.evaluate.fingerprints import prediction_parts
-from mmpo_core.evaluate.models import find_model, find_models, short_names
+from mmpo_core.evaluate.models import find_model, find_models
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.predicting import predict
 from mmpo_core.pair_file import read_table
+from mmpo_core.short_names import short_names
 
 
 def found(name: Path | str, **options: Any) -> Any:
