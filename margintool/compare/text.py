@@ -15,6 +15,7 @@ from rich.text import Text
 from margintool.compare.facts import Calibration, Comparison, Estimate, FileFacts, TwoFiles
 from margintool.compare.measures import AGREEMENT, CALIBRATION
 from margintool.report.words import count, counted, number, share, visible
+from mmpo_core.interval_words import interval
 
 INDENT = 2
 HEADINGS = {
@@ -110,9 +111,7 @@ def _scores(side: Calibration) -> Table:
 
 
 def _cells(estimate: Estimate) -> tuple[str, str]:
-    if estimate.low is None or estimate.high is None:
-        return _shown(estimate.value), "-"
-    return _shown(estimate.value), f"{_shown(estimate.low)} to {_shown(estimate.high)}"
+    return _shown(estimate.value), interval(estimate.low, estimate.high, _shown)
 
 
 def _shown(value: float | None) -> str:

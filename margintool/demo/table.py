@@ -4,6 +4,7 @@ from typing import Any
 
 from margintool.demo.outcome import MEASURES
 from margintool.demo.results import Results
+from mmpo_core.interval_words import interval
 
 
 def print_results(results: Results) -> None:
@@ -63,7 +64,8 @@ def _mean_sd(arm: dict[str, Any], name: str) -> str:
 
 
 def _interval(bounds: list[float] | None) -> str:
-    return "-" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+    low, high = bounds or (None, None)
+    return interval(low, high, "{:+.3f}".format)
 
 
 def _gamma_note(results: Results) -> str:

@@ -14,6 +14,7 @@ from margintool.mt_bench.facts import PUBLISHED, PUBLISHED_SOURCE
 from margintool.mt_bench.results import ANSWERS, RESULTS, ROWS, MtBench
 from margintool.mt_bench.table import COLUMNS, Line, Mean, Table
 from margintool.report.words import count, visible
+from mmpo_core.interval_words import with_interval
 
 
 def print_mt_bench(found: MtBench, console: Console | None = None) -> None:
@@ -76,8 +77,4 @@ def _cells(line: Line) -> list[str]:
 
 
 def _cell(mean: Mean) -> str:
-    if mean.value is None:
-        return "-"
-    if mean.low is None or mean.high is None:
-        return f"{mean.value:.2f}"
-    return f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+    return with_interval(mean.value, mean.low, mean.high, "{:.2f}".format)

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from margintool.page.folders import Evaluation
+from margintool.page.folders import Result
 from margintool.page.views import Block, Paragraph, Section, Table
 from margintool.page.words import maybe
 from margintool.report.rows import Grid
 from margintool.report.words import counted
 from mmpo_core.evaluate.rewardbench.sections import SECTIONS
+from mmpo_core.interval_words import with_interval
 
 _AVERAGE = "average"
 
 
-def reward_bench_section(bench: Evaluation, number: int) -> Section:
+def reward_bench_section(bench: Result, number: int) -> Section:
     """Return section scores with intervals, and the paper's published ones beside them.
 
     Args:
@@ -56,9 +57,6 @@ def _score(found: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
 
 
 def _percent(score: Mapping[str, Any] | None) -> str:
-    if score is None or score["value"] is None:
+    if score is None:
         return "-"
-    value = f"{100 * score['value']:.1f}"
-    if score["low"] is None:
-        return value
-    return f"{value} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+    return with_interval(score["value"], score["low"], score["high"], lambda v: f"{100 * v:.1f}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from margintool.report.words import number
+from mmpo_core import interval_words
 
 
 def maybe(value: Any, write: Callable[[Any], str]) -> str:
@@ -20,9 +21,7 @@ def estimate(value: float | None) -> str:
 
 
 def with_interval(found: Mapping[str, Any] | None) -> str:
-    """Write an estimate and its interval, `0.8123 [0.7501, 0.8690]`."""
-    if found is None or found["value"] is None:
+    """Write an estimate and its interval, `0.8123 (0.7501 to 0.8690)`."""
+    if found is None:
         return "-"
-    if found["low"] is None:
-        return estimate(found["value"])
-    return f"{estimate(found['value'])} [{estimate(found['low'])}, {estimate(found['high'])}]"
+    return interval_words.with_interval(found["value"], found["low"], found["high"], estimate)

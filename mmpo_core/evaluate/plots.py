@@ -21,6 +21,7 @@ from mmpo_core.drawing import (
     save_png,
 )
 from mmpo_core.evaluate.predictions import Predictions
+from mmpo_core.interval_words import with_interval
 
 RELIABILITY, RISK_COVERAGE, MARGINS = "reliability.png", "risk_coverage.png", "margins.png"
 
@@ -189,10 +190,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _with_interval(estimate: Mapping[str, Any]) -> str:
-    value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None:
-        return "-"
-    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+    return with_interval(estimate["value"], estimate["low"], estimate["high"], "{:.3f}".format)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from margintool.similarity.fit.lengths import TEXTS
+from mmpo_core.interval_words import with_interval
 
 AFTER, BEFORE, EMBEDDER, LENGTH = "after", "before", "embedder", "length"
 LABELS: dict[str, str] = {
@@ -129,7 +130,7 @@ def estimate_words(estimate: Mapping[str, float | None]) -> str:
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return "not defined"
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+    return with_interval(value, low, high, "{:+.3f}".format)
 
 
 def _gain(figures: Mapping[str, Any], name: str) -> str:
