@@ -20,10 +20,10 @@ from mmpo_core.pair_file import whole_file
 from mmpo_core.run_options import RunOptions
 from mmpo_core.run_record import finite
 
-RUN_FILE = "run.json"
+RUN_FILE, HISTORY_FILE = "run.json", "log_history.jsonl"
 # run.json last: while anything of a run is left, so is the sign that a run made it
 _MADE_HERE = (
-    "log_history.jsonl",
+    HISTORY_FILE,
     "train.png",
     "config.json",
     "generation_config.json",
@@ -224,7 +224,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write log entries as JSON Lines, whole or not at all."""
-    with whole_file(folder / "log_history.jsonl") as temporary:
+    with whole_file(folder / HISTORY_FILE) as temporary:
         lines = [json.dumps(finite(entry), allow_nan=False) + "\n" for entry in history]
         temporary.write_text("".join(lines), encoding="utf-8")
 

@@ -53,8 +53,7 @@ def load_tables(options: TrainOptions) -> PairTables:
     if options.eval_pairs is not None:
         train, evaluation = table, _read(options.eval_pairs)
     elif options.eval_split > 0:
-        seed = options.seed if options.split_seed is None else options.split_seed
-        held_out = held_out_rows(table["prompt"], options.eval_split, seed)
+        held_out = held_out_by(table["prompt"], options)
         train, evaluation = table.filter(pc.invert(held_out)), table.filter(held_out)
     else:
         train, evaluation = table, None
@@ -141,6 +140,24 @@ def target_gap(
             "for held-out pairs"
         )
     return np.asarray(np.log(target) - np.log1p(-target))
+
+
+def held_out_by(prompts: pa.ChunkedArray, options: TrainOptions) -> pa.Array:
+    """Return a (N,) mask of the pairs of its file that a run holds out, none without a split.
+
+    Args:
+        prompts: (N,) of the file; those beyond the run's limit are neither trained on nor held out.
+        options: of the run.
+
+    Raises:
+        InputError: if no prompt would be left to train on.
+    """
+    read = prompts if options.limit is None else prompts.slice(0, options.limit)
+    if options.eval_pairs is not None or options.eval_split == 0:
+        return pa.array(np.zeros(len(prompts), dtype=bool))
+    seed = options.seed if options.split_seed is None else options.split_seed
+    unread = pa.array(np.zeros(len(prompts) - len(read), dtype=bool))
+    return pa.concat_arrays([held_out_rows(read, options.eval_split, seed), unread])
 
 
 def held_out_rows(

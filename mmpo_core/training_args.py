@@ -5,7 +5,6 @@ Read by train.py.
 
 import dataclasses
 import math
-import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from mmpo_core.checkpoints import last_checkpoint
 from mmpo_core.errors import InputError, nearest
 from mmpo_core.liger import require_liger
+from mmpo_core.processes import launched
 from mmpo_core.run_options import RunOptions
 
 _ITSELF = "the run sets this itself"
@@ -136,8 +136,7 @@ def _check_settings(arguments: Any, *, evaluates: bool) -> None:
 def _learning(options: RunOptions) -> dict[str, Any]:
     """Return the fields that decide what is learnt."""
     on_cpu = runs_on_cpu(options)
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    share = pairs_per_device(options, devices)
+    share = pairs_per_device(options, launched())
     return {
         # a batch is an optimizer step; StepTrainer cuts it into micro-batches
         "per_device_train_batch_size": share,

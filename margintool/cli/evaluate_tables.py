@@ -22,7 +22,8 @@ _SHOWN = ("accuracy", "nll", "brier", "ece")
 _LEGEND = (
     "Truth is the target sigma(gamma * margin); hard labels: who won in the file, ties 1/2. "
     "h: reward margin, chosen less rejected. ECE, MCE, L2: mean, largest and root mean square "
-    "calibration error of bins. Spearman: of h and margin. AURC: area under risk against coverage."
+    "calibration error of bins; chance raises ECE, and MCE most, where pairs are few, and is taken "
+    "off the debiased L2. Spearman: of h and margin. AURC: area under risk against coverage."
 )
 
 
@@ -30,7 +31,8 @@ def print_evaluation(report: Mapping[str, Any], console: "Console | None" = None
     """Print metrics, parts, temperature and differences of an evaluation.
 
     Args:
-        report: what mmpo_core.evaluate.evaluating.evaluate_predictions returned.
+        report: the content of evaluation.json, or the part of it that
+            mmpo_core.evaluate.evaluating.evaluate_predictions returns.
         console: where to; standard output if not given.
     """
     from rich.console import Console
@@ -49,6 +51,8 @@ def _sections(report: Mapping[str, Any]) -> "Iterator[tuple[str, RenderableType]
     models = report["models"]
     yield _title(report), _metrics(models)
     yield "", Text(_LEGEND, style="dim")
+    if seen := list(_trained_on(report)):
+        yield "Trained on too", Text("\n".join(seen))
     for name, model in models.items():
         of = f", {_visible(name)}" if len(models) > 1 else ""
         for key, title in _PARTS.items():
@@ -68,6 +72,16 @@ def _title(report: Mapping[str, Any]) -> str:
     drawn = first["metrics"]["accuracy"]["low"] is not None
     level = f"; {report['settings']['level']:.0%} intervals over prompts" if drawn else ""
     return f"{pairs} of {prompts}, {ties}{level}"
+
+
+def _trained_on(report: Mapping[str, Any]) -> Iterator[str]:
+    known = report.get("data", {}).get("trained_on", {})
+    for name, seen in known.items():
+        if seen and seen["prompts"]:
+            yield (
+                f"{_visible(name)}: {seen['pairs']:,} of these pairs, {seen['prompts']:,} of their "
+                "prompts. Its numbers are not those of new ones"
+            )
 
 
 def _metrics(models: Mapping[str, Any]) -> "Table":

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import EvaluatedModel
 from mmpo_core.evaluate.options import EvaluateOptions
+from mmpo_core.evaluate.trained_on import Candidate, trained_on, trained_on_file
 from mmpo_core.file_metadata import recorded_gamma
 from mmpo_core.pair_file import read_metadata, read_table
 from mmpo_core.run_record import fingerprint
-from mmpo_core.train_data import eval_gamma, held_out_rows, rows_of_some, with_targets
+from mmpo_core.train_data import eval_gamma, held_out_by, rows_of_some, with_targets
 from mmpo_core.train_options import TrainOptions
 
 logger = logging.getLogger("mmpo_core.evaluate")
@@ -50,12 +51,11 @@ def load_data(options: EvaluateOptions, models: Sequence[EvaluatedModel]) -> Eva
     read = table.num_rows
     if options.held_out:
         table = _held_out(options.data, content, table, models)
-    else:
-        _warn_of_trained_on(options, content, models)
     if table.num_rows == 0:
         raise InputError(f"{options.data}: holds no pairs to evaluate on")
     if options.limit is not None:
         table = table.filter(rows_of_some(table["prompt"], options.limit, options.seed))
+    seen = trained_on(models, table, Candidate(options.data, content))
     gamma, column = _target(options, models)
     record = {
         "path": str(options.data),
@@ -63,6 +63,7 @@ def load_data(options: EvaluateOptions, models: Sequence[EvaluatedModel]) -> Eva
         "held_out": options.held_out,
         "read": read,
         "taken": table.num_rows,
+        "trained_on": seen,
         "margin_column": column,
         "gamma_from_file": gamma is None,
     }
@@ -96,7 +97,7 @@ def _held_out(
 def _held_out_by(
     path: Path, content: str, table: pa.Table, model: EvaluatedModel, run: TrainOptions
 ) -> pa.Array:
-    if _trained_on(model) != content:
+    if trained_on_file(model) != content:
         raise InputError(
             f"{model.name}: was not trained on {path}: its run.json names {run.pairs}, or another "
             "content of it. Leave --held-out out, or give that file"
@@ -108,34 +109,7 @@ def _held_out_by(
         )
     if run.eval_split == 0:
         raise InputError(f"{model.name}: its run held nothing out (eval_split 0)")
-    seed = run.seed if run.split_seed is None else run.split_seed
-    read = table if run.limit is None else table.slice(0, run.limit)
-    mask = held_out_rows(read["prompt"], run.eval_split, seed)
-    unread = pa.array([False] * (table.num_rows - read.num_rows), pa.bool_())
-    return pa.concat_arrays([mask, unread])
-
-
-def _warn_of_trained_on(
-    options: EvaluateOptions, content: str, models: Sequence[EvaluatedModel]
-) -> None:
-    for model in models:
-        if model.run is None or _trained_on(model) != content:
-            continue
-        split = model.run.eval_pairs is None and model.run.eval_split > 0
-        logger.warning(
-            "WARNING: %s was trained on pairs of %s: these numbers do not say how it does on new "
-            "ones. %s",
-            model.label,
-            options.data,
-            "--held-out takes those that its run held out" if split else "Give other pairs",
-        )
-
-
-def _trained_on(model: EvaluatedModel) -> str | None:
-    """Return the fingerprint of the file that a model was trained on."""
-    pairs = (model.record or {}).get("pairs") or {}
-    found: str | None = pairs.get("fingerprint")
-    return found
+    return held_out_by(table["prompt"], run)
 
 
 def _target(options: EvaluateOptions, models: Sequence[EvaluatedModel]) -> tuple[float | None, str]:

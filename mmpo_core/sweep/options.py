@@ -4,11 +4,11 @@ Read by margintool/cli/sweep.py and sweeping.py; grid.py makes runs of it.
 """
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Literal, get_type_hints
 
 from mmpo_core.errors import InputError
+from mmpo_core.processes import refuse_several
 from mmpo_core.train_options import TrainOptions
 from mmpo_core.typed_values import typed
 
@@ -91,11 +91,7 @@ def checked_sweep(options: SweepOptions) -> SweepOptions:
             "eval_split 0 holds nothing out, and a sweep compares its runs on held-out pairs. Give "
             "a share, or eval_pairs"
         )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(
-            "a sweep runs in one process. For runs on several GPUs, start `margintool train` under "
-            "accelerate for each setting"
-        )
+    refuse_several("sweep")
     return options
 
 

@@ -4,7 +4,6 @@ An epoch's random order is drawn, and its steps are planned as step_trainer.py p
 epoch, the first STEPS_TRIED, and the rest are taken to be like them.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from mmpo_core.engine.attention import FORMS
 from mmpo_core.engine.batches import Batching
 from mmpo_core.engine.rows import PairLengths, deal
+from mmpo_core.processes import launched
 from mmpo_core.run_options import RunOptions
 from mmpo_core.sft.batching import ConversationBatching
 from mmpo_core.train_batching import run_limits
@@ -97,15 +97,10 @@ def largest_micro_batch(
     longest = lengths.take(np.argsort(-whole, kind="stable")[: options.batch_size])
     sizes, found = sizes_of(config), []
     for step in (longest, *_steps(options, lengths)):
-        for share in deal(step.shared, processes()):
+        for share in deal(step.shared, launched()):
             mine = step.take(share)
             found += [_micro_batch(batching, mine.take(group)) for group in batching.plan(mine)]
     return max(found, key=lambda one: layer_bytes(sizes, one, 4))
-
-
-def processes() -> int:
-    """Return how many processes share a step."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _steps(options: RunOptions, lengths: PairLengths) -> Iterator[PairLengths]:
@@ -117,7 +112,7 @@ def _steps(options: RunOptions, lengths: PairLengths) -> Iterator[PairLengths]:
 
 def _shapes(batching: Batching, step: PairLengths) -> list[list[tuple[int, int]]]:
     """Return rows and width of each micro-batch, process by process."""
-    shares = [step.take(share) for share in deal(step.shared, processes())]
+    shares = [step.take(share) for share in deal(step.shared, launched())]
     return [[batching.shape(one.take(group)) for group in batching.plan(one)] for one in shares]
 
 

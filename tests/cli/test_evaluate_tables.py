@@ -50,6 +50,14 @@ def test_two_models_fit_80_columns_and_are_compared(two):
     assert f"{row['low']:+.3f} to {row['high']:+.3f}" in line
 
 
+def test_what_was_trained_on_too_stands_beside_the_numbers(two):
+    seen = {"dpo": {"pairs": 0, "prompts": 3}, "mmpo": {"pairs": 0, "prompts": 0}, "other": None}
+    text = printed(two | {"data": {"trained_on": seen}})
+    assert "dpo: 0 of these pairs, 3 of their prompts." in text
+    assert "mmpo: 0 of" not in text
+    assert "Trained on too" not in printed(two | {"data": {"trained_on": {"mmpo": None}}})
+
+
 def test_parts_are_printed_for_each_model(two):
     text = printed(two)
     for title in ("By margin, dpo", "By source, mmpo", "By length: tokens of chosen less"):

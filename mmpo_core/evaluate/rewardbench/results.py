@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmpo_core.calibration import pair_ece
-from mmpo_core.evaluate.binning import binned, calibration_error, equal_width
+from mmpo_core.evaluate.binning import binned, calibration_error, debiased_error, equal_width
 from mmpo_core.evaluate.intervals import Estimate, estimate
 from mmpo_core.evaluate.pairs import by_prompt, pairs_of
 from mmpo_core.evaluate.predictions import Predictions
@@ -123,7 +123,7 @@ def _with_half_credit(predictions: Predictions, subsets: list[str]) -> dict[str,
 def _calibration(
     predictions: Predictions, resamples: int, bins: int, seed: int
 ) -> dict[str, Any] | None:
-    """Return the expected calibration error on Prior Sets, of all their examples and by subset.
+    """Return calibration errors on Prior Sets: of all their examples, the ECE by subset too.
 
     Every outcome is "chosen won", so pairs are counted both ways (see calibration.py). This is
     the error of confidences sigma(|h|) in bins / 2 bins from 0.5 to 1.
@@ -132,11 +132,17 @@ def _calibration(
     if not len(prior):
         return None
     pairs = pairs_of(prior)
-    error = calibration_error(binned(pairs, pairs.label, equal_width, bins))
-    found = estimate({"ece": error}, pairs, resamples=resamples, seed=seed)["ece"]
+    both = binned(pairs, pairs.label, equal_width, bins)
+    errors = {"ece": calibration_error(both), "l2_debiased": debiased_error(both)}
+    found = estimate(errors, pairs, resamples=resamples, seed=seed)
     by_subset = {
         name: pair_ece(pairs.predicted[rows], pairs.label[rows], bins=bins)
         for name in SECTIONS[PRIOR].counts
         if (rows := prior.source == name).any()
     }
-    return {"section": PRIOR, "bins": bins, "ece": found.to_dict(), "by_subset": by_subset}
+    return {
+        "section": PRIOR,
+        "bins": bins,
+        **{name: one.to_dict() for name, one in found.items()},
+        "by_subset": by_subset,
+    }

@@ -66,6 +66,7 @@ def run_models(options: RewardBenchOptions, examples: pa.Table) -> RewardBenchRe
     """
     from mmpo_core.evaluate.models import find_models
     from mmpo_core.evaluate.predicting_all import predict_all
+    from mmpo_core.evaluate.trained_on import trained_on
     from mmpo_core.run_folder import check_writable, write_json
     from mmpo_core.run_record import versions
 
@@ -74,13 +75,14 @@ def run_models(options: RewardBenchOptions, examples: pa.Table) -> RewardBenchRe
     check_writable(options.out)
     found = find_models(options.models, options)
     pairs = to_pairs(examples)
+    seen = trained_on(found, pairs)
     predictions, computed = predict_all(found, pairs, options, out=options.out, gamma=math.inf)
     settings = {"resamples": options.bootstrap, "bins": options.bins, "seed": options.seed}
     models = {label: results_of(one, **settings) for label, one in predictions.items()}
     report = {
         "suite": "rewardbench",
         "arguments": plain_values(options),
-        "data": _counts(examples, next(iter(predictions.values()))),
+        "data": _counts(examples, next(iter(predictions.values()))) | {"trained_on": seen},
         "computed": computed,
         "models": models,
         "settings": settings,

@@ -57,12 +57,19 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
         )
     calibration = found["calibration"]
     if calibration is not None:
-        error = calibration["ece"]
+        error, debiased = calibration["ece"], calibration["l2_debiased"]["value"]
         ends = "" if error["low"] is None else f" ({error['low']:.3f} to {error['high']:.3f})"
-        yield f"  Expected calibration error on {PRIOR}: {error['value']:.3f}{ends}."
+        yield f"  Expected calibration error on {PRIOR}: {error['value']:.3f}{ends}. Chance raises"
+        yield f"  it where pairs are few; the root mean square without that is {debiased:.3f}."
 
 
 def _of_all(report: Mapping[str, Any]) -> Iterator[str]:
+    for label, seen in report["data"]["trained_on"].items():
+        if seen and seen["prompts"]:
+            yield (
+                f"{label} was trained on {seen['pairs']} of these examples, and on "
+                f"{seen['prompts']} of their prompts."
+            )
     left_out = report["data"]["left_out"]
     if left_out:
         parts = ", ".join(f"{count} of {subset}" for subset, count in left_out.items())

@@ -60,7 +60,8 @@ def test_held_out_numbers_are_those_that_train_reported(
     for metric in ("nll", "brier", "ece"):
         expected = reported["metrics"][f"eval_{metric}"]
         assert model["metrics"][metric]["value"] == pytest.approx(expected, abs=1e-6), metric
-    assert "was trained on pairs" not in done.err
+    assert "was trained on" not in done.err
+    assert found["data"]["trained_on"] == {name: {"pairs": 0, "prompts": 0}}
 
 
 def test_accuracy_is_that_of_train_where_all_targets_have_a_winner(
@@ -232,8 +233,16 @@ def test_the_files_say_what_they_were_made_from(
 def test_warns_of_pairs_that_were_trained_on(cli: Cli, runs: Path, pairs: Path, tmp_path: Path):
     done = cli("evaluate", runs / "mmpo", "--data", pairs, "--out", tmp_path, *QUICK)
     assert done.status == 0
-    assert "WARNING: mmpo was trained on pairs of" in done.err
+    held_out = json.loads((runs / "mmpo" / "run.json").read_text())["data"]["eval"]["kept"]
+    trained = PAIRS - held_out
+    warning = (
+        f"WARNING: mmpo was trained on {trained} of these {PAIRS} pairs, and on {trained // 2}"
+    )
+    assert warning in done.err
     assert "--held-out takes those that its run held out" in done.err
+    assert f"mmpo: {trained} of these pairs, {trained // 2} of their prompts" in done.out
+    found = json.loads((tmp_path / "evaluation.json").read_text())["data"]["trained_on"]
+    assert found == {"mmpo": {"pairs": trained, "prompts": trained // 2}}
 
 
 def test_held_out_by_several_runs_is_what_all_held_out(runs: Path, pairs: Path, tmp_path: Path):

@@ -70,6 +70,20 @@ def test_parts_hold_every_pair_once(two):
         assert total / 200 == pytest.approx(model["metrics"]["nll"]["value"], abs=1e-9)
 
 
+def test_parts_are_by_margin_and_by_tokens_of_chosen_less_those_of_rejected(two):
+    models, report = two
+    for name, one in models.items():
+        longer = one.chosen_tokens - one.rejected_tokens
+        for table, values in (("by_margin", one.margin), ("by_length_difference", longer)):
+            rows = report["models"][name][table]
+            assert (rows[0]["lowest"], rows[-1]["highest"]) == (values.min(), values.max())
+            for row in rows:
+                inside = (values >= row["lowest"]) & (values <= row["highest"])
+                assert row["pairs"] == inside.sum(), table
+                mean = row["metrics"]["reward_margin"]["value"]
+                assert mean == pytest.approx(one.h[inside].mean(), abs=1e-12), table
+
+
 def test_parts_are_quantiles_and_equal_values_stay_together():
     """Ten values, five at 0: fifths end at 0, 0, 2, 4 and 6, so that four parts remain."""
     some = pairs(10, 10)

@@ -13,6 +13,7 @@ from mmpo_core.encode import encode_pairs
 from mmpo_core.engine.rewards import side_rewards
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.encoding import encode_all
+from mmpo_core.evaluate.fingerprints import prediction_parts
 from mmpo_core.evaluate.models import find_models
 from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.evaluate.predicting import predict, prompt_ids, score_pairs
@@ -88,6 +89,52 @@ def test_packed_and_padded_rows_say_the_same(runs: Path, pairs: Path, name: str)
     padded = predict(str(runs / name), table, options(packing="padded", **here))
     np.testing.assert_allclose(shared.h, padded.h, atol=2e-5)
     assert np.ptp(shared.h) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["simpo", "reward"])
+def test_bfloat16_weights_and_products_are_used_and_kept_apart(
+    runs: Path, tmp_path: Path, name: str
+):
+    """bfloat16 has 8 bits: other numbers, near those of float32, also out of a shared cache."""
+    table = pair_table([1.0] * 4)
+    ways: list[dict[str, Any]] = [{}, {"dtype": "bfloat16"}, {"bf16": True}]
+    here = {"reference_cache": str(tmp_path)}
+    exact, weights, products = (
+        predict(str(runs / name), table, options(**way, **here)) for way in ways
+    )
+    for other in (weights, products):
+        assert (other.chosen_score != exact.chosen_score).all()
+        np.testing.assert_allclose(other.chosen_score, exact.chosen_score, rtol=0.05, atol=0.05)
+    assert (weights.chosen_score != products.chosen_score).any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "bfloat16"},
+        {"bf16": True},
+        {"attn_implementation": "eager"},
+        {"packing": "padded"},
+        {"loss": "dpo"},
+        {"beta": 0.3},
+        {"reference": "tiny"},
+    ],
+)
+def test_what_changes_scores_changes_what_predictions_are_known_by(
+    runs: Path, change: dict[str, Any]
+):
+    """simpo-mm compares means over tokens without a reference, at beta 2; dpo does neither."""
+    table, known = pair_table([1.0] * 2), []
+    first = {"loss": "dpo", "reference": str(runs / "dpo")} if "reference" in change else {}
+    for given in (first, {**first, **change}):
+        asked = options(**given)
+        found = find_models([str(runs / "simpo")], asked)
+        pairs = encode_all(found, table, asked)["simpo"].pairs
+        known.append(prediction_parts(found[0], pairs, asked))
+    assert known[0] is not None
+    assert known[0] != known[1]
+    if "loss" in change:
+        assert (known[0]["length_normalised"], known[1]["length_normalised"]) == (True, False)
 
 
 def test_pairs_that_one_model_drops_are_left_out_for_all(

@@ -11,6 +11,7 @@ import pytest
 
 from mmpo_core.evaluate.rewardbench.scoring import scores_of
 from mmpo_core.evaluate.rewardbench.sections import PRIOR, SECTIONS
+from mmpo_core.evaluate.rewardbench.text import lines
 from tests.rewardbench.made_rows import ALL, COUNTED, row, rows, write_rows
 
 SUITE = ("--suite", "rewardbench", "--device", "cpu", "--bootstrap", "50")
@@ -83,10 +84,19 @@ def test_a_reward_model_beside_a_policy(
     assert done.status == 0, done.err
     found = json.loads(done.out)
     assert found == report(out)
+    nothing = {"pairs": 0, "prompts": 0}
+    assert found["data"]["trained_on"] == {"mmpo": nothing, "reward": nothing}
     assert {one: about["kind"] for one, about in found["computed"].items()} == {
         "mmpo": "policy",
         "reward": "reward",
     }
+    found["data"]["trained_on"]["mmpo"] = {"pairs": 1, "prompts": 2}
+    text = "\n".join(lines(found))
+    assert "mmpo was trained on 1 of these examples, and on 2 of their prompts." in text
+    assert "reward was trained on" not in text
+    error = found["models"]["mmpo"]["calibration"]
+    assert f"on Prior Sets: {error['ece']['value']:.3f} (" in text
+    assert f"without that is {error['l2_debiased']['value']:.3f}." in text
     table = pq.read_table(out / "rewardbench.parquet").to_pandas()
     assert table["model"].value_counts().to_dict() == {"mmpo": 2 * len(ALL), "reward": 2 * len(ALL)}
     rewards = table[table["model"] == "reward"]
@@ -105,7 +115,12 @@ def test_absent_subsets_and_left_out_examples_are_told(
     done = cli("evaluate", micro_model, *SUITE, *words)
     assert done.status == 0, done.err
     found = report(out)
-    assert found["data"] == {"read": 5, "scored": 4, "left_out": {"shp": 1}}
+    assert found["data"] == {
+        "read": 5,
+        "scored": 4,
+        "left_out": {"shp": 1},
+        "trained_on": {},
+    }
     assert "left out, for the models cannot use them: 1 of shp" in done.out
     assert "absent: Chat, Chat Hard, Safety." in done.out
     assert "Subsets absent from their sections: math-prm, hep-cpp, hep-java" in done.out

@@ -115,9 +115,19 @@ def test_calibration_on_prior_sets_alone() -> None:
     rows = [("shp", f"p{n}", sure if n < 3 else -sure) for n in range(5)]
     alone = results_of(predictions(rows), **DRAWN)["calibration"]
     assert alone["ece"]["value"] == pytest.approx(0.2, abs=1e-12)
+    # less the variance of the share: 0.2^2 - 0.6 * 0.4 / (5 - 1) < 0
+    assert alone["l2_debiased"]["value"] == 0
     assert alone["by_subset"] == {"shp": pytest.approx(0.2, abs=1e-12)}
     more = results_of(predictions([*rows, ("hep-go", "x", -50.0)]), **DRAWN)["calibration"]
     assert more == alone
+
+
+def test_the_debiased_error_beside_it() -> None:
+    """Of 100 pairs at h = ln 4 half are right: 0.3^2 - 0.25 / 99 under the root."""
+    rows = [("shp", f"p{n}", np.log(4.0) * (-1) ** n) for n in range(100)]
+    found = results_of(predictions(rows), **DRAWN)["calibration"]
+    assert found["ece"]["value"] == pytest.approx(0.3, abs=1e-12)
+    assert found["l2_debiased"]["value"] == pytest.approx(np.sqrt(0.09 - 0.25 / 99), abs=1e-12)
 
 
 def test_without_prior_sets_there_is_no_calibration() -> None:

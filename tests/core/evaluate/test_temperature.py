@@ -93,6 +93,22 @@ def test_it_mends_what_is_too_sure_on_prompts_that_it_was_not_fitted_on():
     assert found["metrics"]["ece"]["after"]["value"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_it_is_fitted_on_one_half_and_tried_on_the_other():
+    """With noise the halves want other temperatures; each number is of its own half."""
+    some = too_sure(2.0, n=400, prompts=150, hard=True)
+    fitted, tried = split_prompts(some, seed=0)
+    expected = fit_temperature(fitted).value
+    assert abs(expected - fit_temperature(tried).value) > 0.01
+    found = temperature(some, **OPTIONS)
+    assert found["temperature"]["value"] == expected
+    assert found["fitted_on"] == {"pairs": len(fitted), "prompts": 75}
+    assert found["tried_on"] == {"pairs": len(tried), "prompts": 75}
+    nll = found["metrics"]["nll"]
+    before, after = (cross_entropy(h, tried.target).mean() for h in (tried.h, tried.h / expected))
+    assert nll["before"]["value"] == pytest.approx(before, abs=1e-12)
+    assert nll["after"]["value"] == pytest.approx(after, abs=1e-12)
+
+
 def test_too_few_prompts_are_refused_with_the_reason():
     found = temperature(pairs(500, 59), **OPTIONS)
     assert found["temperature"] is None
