@@ -32,13 +32,10 @@ def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_with(
-    tmp_path: Path, micro_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """Train a very small policy on six pairs, with a cache of the test's own and no plot."""
+def run_with(tmp_path: Path, micro_model: Path) -> Callable[..., Any]:
+    """Train a very small policy on six pairs, with a cache of the test's own."""
     from mmpo_core.train import train
 
-    monkeypatch.setattr("mmpo_core.train_plot.plot_history", lambda *args: None)
     path = tmp_path / "pairs.parquet"
     write_pairs(pair_table([0.5 * i for i in range(PAIRS)]), path, METADATA)
     runs = []

@@ -88,6 +88,7 @@ def run(folder: Path, model: Path, **more: Any) -> Any:
     return train(pairs=pair_file(folder), model=str(model), **(options | more))
 
 
+@pytest.mark.usefixtures("run_pictures")
 def test_what_the_run_made_is_uploaded_and_nothing_else(
     hub: HubState, micro_model: Path, tmp_path: Path
 ):

@@ -23,8 +23,7 @@ PAIRS = 10
 
 @pytest.fixture
 def given(tmp_path: Path, micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Ten pairs, two held out: steps of 4 and 4 pairs. No plots."""
-    monkeypatch.setattr("mmpo_core.train_plot.plot_history", lambda *args: None)
+    """Ten pairs, two held out: steps of 4 and 4 pairs. No plot."""
     monkeypatch.setattr("mmpo_core.sweep.files.plot_sweep", lambda *args: None)
     path = tmp_path / "pairs.parquet"
     write_pairs(pair_table([0.3 * i for i in range(PAIRS)]), path, METADATA)

@@ -34,18 +34,17 @@ AUTO = {"policy": AutoModelForCausalLM, "reward": AutoModelForSequenceClassifica
 
 
 @pytest.fixture(scope="module", params=["policy", "reward"])
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def run(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    no_run_pictures: Callable[..., Any],
+) -> TrainResult:
     """40 pairs that differ by letters against digits, 2 epochs, a quarter of them held out."""
     folder = tmp_path_factory.mktemp(request.param)
-    return train(
-        pairs=pair_file(folder, count=40),
-        out=folder / "out",
-        model="tiny",
-        objective=request.param,
-        epochs=2,
-        eval_split=0.25,
-        **QUICK,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmpo_core.train_plot.plot_history", no_run_pictures)
+        given = {"model": "tiny", "objective": request.param, "epochs": 2, "eval_split": 0.25}
+        return train(pairs=pair_file(folder, count=40), out=folder / "out", **given, **QUICK)
 
 
 def test_loss_falls_towards_the_entropy_of_the_targets(run: TrainResult):

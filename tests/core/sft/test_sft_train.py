@@ -67,6 +67,7 @@ def start(tmp_path: Path, micro_model: Path) -> Start:
     return call
 
 
+@pytest.mark.usefixtures("run_pictures")
 def test_a_run_learns_and_leaves_a_model_that_train_goes_on_with(start: Start, tmp_path: Path):
     result = start("sft", eval_split=0.2, epochs=4)
     record = json.loads((result.folder / "run.json").read_text())
