@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-slow check format docs bench bench-score bench-judge bench-similarity \
-	bench-train clean
+	bench-train bench-evaluate clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,8 +41,9 @@ bench:
 	$(MAKE) bench-judge
 	$(MAKE) bench-similarity
 	$(MAKE) bench-train
+	$(MAKE) bench-evaluate
 
-bench-score bench-judge bench-similarity bench-train: bench-%: $(STAMP)
+bench-score bench-judge bench-similarity bench-train bench-evaluate: bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py
 
 clean:

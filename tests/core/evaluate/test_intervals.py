@@ -1,5 +1,7 @@
 """Bootstrap intervals: the same as calibration.bootstrap_interval, and how often they hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,13 +118,19 @@ def test_on_the_same_draws_a_difference_is_surer_than_two_intervals():
     assert found["high"] == pytest.approx(0.05)
 
 
-def coverage(names, simulated, *, prompts, resamples):
+def nearly_calibrated(n, prompts, seed):
+    some = pairs(n, prompts, seed=seed)
+    won = np.random.default_rng(seed + 5).uniform(size=n) < some.predicted
+    return replace(some, h=0.9 * some.h, target=won.astype(float))
+
+
+def coverage(names, simulated, *, prompts, resamples, of=pairs):
     """Share of simulated sets of clustered pairs whose interval holds the true number."""
-    whole = pairs(600_000, 240_000, seed=10**6)
+    whole = of(600_000, 240_000, seed=10**6)
     true = {name: e.value for name, e in estimates(whole, names, resamples=0).items()}
     held = dict.fromkeys(names, 0)
     for at in range(simulated):
-        some = pairs(5 * prompts // 2, prompts, seed=50_000 + at)
+        some = of(5 * prompts // 2, prompts, seed=50_000 + at)
         found = estimates(some, names, resamples=resamples, seed=at)
         for name in names:
             low, high = found[name].interval()
@@ -139,6 +147,17 @@ def test_95_percent_intervals_hold_in_93_to_97_percent_of_1000_simulated_sets():
     )
     found = coverage(names, 1000, prompts=400, resamples=1000)
     assert all(0.93 <= share <= 0.97 for share in found.values()), found
+
+
+@pytest.mark.slow
+def test_near_0_the_debiased_error_has_an_interval_that_holds_and_the_plain_ones_do_not():
+    """Outcomes by sigma(h) as targets of 0.9 h: ECE 0.015. See docs/evaluation.md."""
+    found = coverage(
+        ("ece", "mce", "l2_debiased"), 400, prompts=400, resamples=400, of=nearly_calibrated
+    )
+    assert found["l2_debiased"] >= 0.93, found
+    assert 0.4 <= found["ece"] <= 0.6, found
+    assert found["mce"] <= 0.2, found
 
 
 def test_intervals_hold_about_as_often_as_they_say():
