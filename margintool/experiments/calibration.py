@@ -3,9 +3,9 @@
 Policies are trained on votes. cDPO gives every pair the same soft target 1 - e: with the 0.1 of
 its common use, and with 1 - e set to the mean of MMPO's own targets, so that what is left between
 the two is that MMPO's differ from pair to pair. Simulated pairs are measured against the true
-probabilities; pairs of the user's own against the targets of their file. ECE is measured once more
-with every model's h divided by the temperature that is best for it on these very pairs: what is
-left then is no matter of scale.
+probabilities; pairs of the user's own against the targets of their file. ECE and NLL
+are measured once more with every model's h divided by the temperature that is best for it on these
+very pairs: what is left then is no matter of scale.
 """
 
 import logging
@@ -22,7 +22,7 @@ from margintool.experiments.record import ASKED_HERE, PAPER, Record, finish
 from margintool.experiments.running import Arm, Say, begin, predict_arms, train_arms
 from margintool.experiments.sizes import simulation
 from mmpo_core.errors import InputError
-from mmpo_core.evaluate.metrics import LESS, METRICS
+from mmpo_core.evaluate.metrics import METRICS
 from mmpo_core.evaluate.pairs import Pairs
 from mmpo_core.evaluate.statistics import Statistic
 from mmpo_core.evaluate.temperature import fit_temperature
@@ -32,9 +32,12 @@ logger = logging.getLogger(__name__)
 
 COMPARED = ("ece", "nll", "brier", "accuracy")
 SHOWN = (*COMPARED, "ece_hard", "reward_margin")
-TEMPERED = "ece_tempered"
-COLUMNS = {name: METRICS[name].label for name in SHOWN} | {TEMPERED: "ECE, best T"}
-BETTER = {name: METRICS[name].better for name in SHOWN} | {TEMPERED: LESS}
+# name -> the metric that is measured with the best temperature
+TEMPERED = {"ece_tempered": "ece", "nll_tempered": "nll"}
+COLUMNS = {name: METRICS[name].label for name in SHOWN} | {
+    name: f"{METRICS[metric].label}, best T" for name, metric in TEMPERED.items()
+}
+BESIDE = tuple(name for name in COLUMNS if name not in COMPARED)
 MOST_SMOOTHING, LEAST_SMOOTHING = 0.49, 0.0
 PICTURE = "calibration.png"
 
@@ -48,18 +51,20 @@ def run(options: CalibrationOptions, say: Say) -> dict[str, Any]:
     predicted = predict_arms(options, data.name, train_arms(options, arms, say), data, say)
     measured = measure(predicted, statistics_of, resamples=options.resamples, seed=options.seed)
     record = Record("calibration", [data.record])
-    record.add_table("Held-out pairs", COLUMNS, measured, labels)
+    for title, names in {"Held-out pairs": COMPARED, "More of them": BESIDE}.items():
+        record.add_table(title, {name: COLUMNS[name] for name in names}, measured, labels)
     for other in [name for name in arms if name != "mmpo"]:
         whose = PAPER if other == "dpo" else ASKED_HERE
-        for metric in (*COMPARED, TEMPERED):
+        for metric in (*COMPARED, *TEMPERED):
             found = difference(measured, "mmpo", other, metric)
             what = f"{COLUMNS[metric]}, MMPO less {labels[other]}"
-            word = record.add_difference(what, found, BETTER[metric])
+            better = METRICS[TEMPERED.get(metric, metric)].better
+            word = record.add_difference(what, found, better)
             if metric == "ece":
                 claim = f"MMPO is better calibrated (ECE) than {labels[other]}"
                 record.add_claim(claim, word, "better", whose)
-            if metric == TEMPERED:
-                claim = f"MMPO is better calibrated than {labels[other]}, both with their best T"
+            if metric == "nll_tempered":
+                claim = f"MMPO predicts better (NLL) than {labels[other]}, both with their best T"
                 record.add_claim(claim, word, "better", ASKED_HERE)
     plot_arms(measured, COLUMNS, labels, options.out / PICTURE, title="Held-out pairs")
     return finish(record, options, started, [PICTURE])
@@ -67,8 +72,11 @@ def run(options: CalibrationOptions, say: Say) -> dict[str, Any]:
 
 def statistics_of(pairs: Pairs, arm: str) -> Mapping[str, Statistic]:
     """Return the statistics of COLUMNS. Resamples of prompts take T as given."""
-    tempered = {TEMPERED: METRICS["ece"].make(best_tempered(pairs, arm), BINS)}
-    return {**by_metrics(SHOWN, BINS)(pairs, arm), **tempered}
+    tempered = best_tempered(pairs, arm)
+    return {
+        **by_metrics(SHOWN)(pairs, arm),
+        **{name: METRICS[metric].make(tempered, BINS) for name, metric in TEMPERED.items()},
+    }
 
 
 def best_tempered(pairs: Pairs, arm: str) -> Pairs:
@@ -76,7 +84,7 @@ def best_tempered(pairs: Pairs, arm: str) -> Pairs:
     try:
         return pairs.tempered(fit_temperature(pairs).value)
     except InputError as error:
-        logger.warning("%s: ECE, best T is that without a temperature (%s)", arm, error)
+        logger.warning("%s: its best T is taken as 1 (%s)", arm, error)
         return pairs
 
 
