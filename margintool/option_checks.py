@@ -18,6 +18,8 @@ from mmpo_core.typed_values import typed
 
 # Options that may be of several types have their own checks.
 _OWN_CHECK = ("input", "out", "map", "scale", "rejects")
+# Names that would have other tools read Parquet as something else.
+_OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".gz", ".zst")
 _LEAST = {"min_margin": 0, "max_pairs_per_prompt": 0, "limit": 1, "seed": 0}
 
 
@@ -106,6 +108,8 @@ def check_outputs(
         if path.is_dir():
             raise InputError(f"{path}: is a folder; {name} names a file")
         _check_writable(path)
+    if out.suffix.lower() in _OTHER_FORMATS:
+        raise InputError(f"{out}: a pair file is Parquet; name it {out.stem}.parquet")
     if out.resolve() == rejects.resolve():
         raise InputError(f"{out}: --out and --rejects name the same file")
     if out.exists() and not options.overwrite:

@@ -5,7 +5,7 @@ wrong types are errors that name the line. Read by margintool/cli/train.py.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -21,8 +21,16 @@ def options_from(
     *,
     config: Path | None = None,
     preset: Mapping[str, Any] | None = None,
+    positional: Sequence[str] = (),
 ) -> Options:
     """Build an options dataclass from what was given; later sources win: preset, config, given.
+
+    Args:
+        options_class: the dataclass.
+        given: field -> value, as typed.
+        config: YAML file of options.
+        preset: field -> value of a recipe.
+        positional: fields that the command takes as arguments, for what is said of a missing one.
 
     Raises:
         InputError: for an unknown key, a wrong type, or a required field that nobody gave.
@@ -35,7 +43,9 @@ def options_from(
         if field.default is dataclasses.MISSING and field.name not in values
     ]
     if missing:
-        flags = " and ".join(f"--{name}" for name in missing)
+        flags = " and ".join(
+            name.upper() if name in positional else f"--{name}" for name in missing
+        )
         raise InputError(
             f"nothing says {' or '.join(missing)}: give {flags} on the command line, or the key "
             f"in a configuration file"

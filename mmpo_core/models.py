@@ -90,7 +90,10 @@ def resolve_model(name: str) -> str:
         raise InputError(f"{name}: no such folder")
     if "/" in name:
         return name
-    return lookup("model", name, MODELS)
+    try:
+        return lookup("model", name, MODELS)
+    except InputError as error:
+        raise InputError(f"{name}: no such folder here; {error}") from None
 
 
 def load_tokenizer(

@@ -197,7 +197,11 @@ def open_parquet(path: PathLike) -> pq.ParquetFile:
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
+        why = str(error).split(". ")[0].rstrip(".")
+        raise InputError(
+            f"{path}: not a Parquet file, or a damaged one ({why}). A pair file is made by "
+            "`margintool score`"
+        ) from error
 
 
 @contextmanager

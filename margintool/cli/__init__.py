@@ -40,7 +40,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 92},
     help="Turn graded preferences into margins, and train on them with MMPO.",
-    epilog="Add --debug to any command to see the traceback of an error.",
+    epilog="From raw data to a page of results: score, inspect, train, evaluate, report. The "
+    "--help of each has an example, and `margintool demo` does the job offline in a few minutes. "
+    "Add --debug to any command to see the traceback of an error.",
 )
 # name -> (command, its line in `margintool --help`)
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
@@ -63,9 +65,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 # name -> (the line of the group, its commands)
 GROUPS: dict[str, tuple[str, dict[str, tuple[Callable[..., None], str]]]] = {
-    "experiment": ("The paper's claims, tried at a small size.", EXPERIMENT_COMMANDS),
-    "judge": ("LLM judges and the journal of their replies.", JUDGE_COMMANDS),
-    "similarity": ("Models of how alike two answers are.", SIMILARITY_COMMANDS),
+    "experiment": ("The paper's claims, tried at a small size", EXPERIMENT_COMMANDS),
+    "judge": ("LLM judges and the journal of their replies", JUDGE_COMMANDS),
+    "similarity": ("Models of how alike two answers are", SIMILARITY_COMMANDS),
 }
 
 

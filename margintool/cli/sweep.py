@@ -27,7 +27,7 @@ def _run(given: Given) -> None:
 
     config, preset = given.pop("config", None), dict(preset_options(given.pop("preset", None)))
     preset.pop("seed", None)
-    options = options_from(SweepOptions, given, config=config, preset=preset)
+    options = options_from(SweepOptions, given, config=config, preset=preset, positional=("pairs",))
     with sweep_lines():
         if options.dry_run:
             print_plan(plan_sweep(**vars(options)))

@@ -34,7 +34,7 @@ def _run(given: Given) -> None:
 
     config, preset = given.pop("config", None), preset_options(given.pop("preset", None))
     only_plan = given.pop("plan", False)
-    options = options_from(TrainOptions, given, config=config, preset=preset)
+    options = options_from(TrainOptions, given, config=config, preset=preset, positional=("pairs",))
     with log_lines():
         if only_plan:
             from mmpo_core.train_plan.plan import plan

@@ -84,6 +84,8 @@ def test_command_line_beats_file_beats_preset_beats_default(tmp_path: Path):
 def test_what_nobody_gave_is_asked_for():
     with pytest.raises(InputError, match="nothing says model or pairs: give --model and --pairs"):
         options_from(TrainOptions, {})
+    with pytest.raises(InputError, match="nothing says pairs: give PAIRS on the command line"):
+        options_from(TrainOptions, {"model": "tiny"}, positional=("pairs",))
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -65,7 +65,7 @@ def test_hub_ids_and_folders_pass_through(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("mistral-7", "unknown model 'mistral-7'. Did you mean 'mistral-7b'"),
+        ("mistral-7", "no such folder here; unknown model 'mistral-7'. Did you mean 'mistral-7b'"),
         ("./nothing/here", "no such folder"),
         ("out/model/last", "no such folder"),
         (__file__, "is a file; give the folder"),

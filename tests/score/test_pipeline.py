@@ -378,6 +378,16 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         score(source="shp", input=path, out=tmp_path / "pairs.parquet")
 
 
+@pytest.mark.parametrize("name", ["p.csv", "p.JSONL"])
+def test_parquet_is_not_written_under_the_name_of_another_format(
+    name: str, tmp_path: Path, write_jsonl: Run
+) -> None:
+    data = write_jsonl([shp_row(9, 2)])
+    with pytest.raises(InputError, match=rf"{name}: a pair file is Parquet; name it p\.parquet"):
+        score(source="shp", input=data, out=tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_rejects_never_replace_an_input_or_a_file_of_the_users(
     tmp_path: Path, write_jsonl: Run
 ) -> None:
