@@ -3,7 +3,7 @@
 DPO's loss falls for as long as h grows; MMPO's is least at h = gamma * m. If that keeps it from
 overfitting, its held-out NLL rises less after its lowest point, and its reward margins stay
 smaller. The rise of a noisy curve is never below 0, so only the difference of two rises says
-something.
+something. The lowest points are compared too: what is left where both are stopped in time.
 """
 
 import json
@@ -67,6 +67,8 @@ def run(options: OverfittingOptions, say: Say) -> dict[str, Any]:
         word = record.add_difference(what, found, METRICS[metric].better)
         if metric == "reward_margin":
             record.add_claim("MMPO's reward margins stay smaller than DPO's", word, "lower", LOSS)
+    found = difference(rises, "mmpo", "dpo", "lowest_nll")
+    record.add_difference("lowest held-out NLL of all epochs, MMPO less DPO", found, LESS)
     found = difference(rises, "mmpo", "dpo", "rise")
     word = record.add_difference("rise of held-out NLL, MMPO less DPO", found, LESS)
     record.add_claim("MMPO overfits less than DPO (rise of held-out NLL)", word, "better", PAPER)
