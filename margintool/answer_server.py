@@ -1,7 +1,7 @@
 """Answers from a server that speaks OpenAI's API. A source for mmpo_core/generation/fill.py.
 
-Asked as judges are: the same client, retries and words for what goes wrong (judge/running/). Read
-by margintool/mt_bench/.
+Asked as judges are: the same client, retries and words for what goes wrong (judge/running/). Made
+by answer_source.py.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ _OPTIONS = {
 _MOST_FAILURES = 50  # in a row, and the server counts as down
 # A single refusal may be about its question, as 403 is where a proxy's moderation says no.
 _MOST_REFUSED = 3
+_SHOWN = 60  # characters of a question that failed, in messages
 
 
 class AnswerServer:
@@ -94,7 +95,7 @@ class _Run:
             raise UnfinishedError(self._halt.message, RunOutcome(why=self._halt.why).status)
         if self._failed:
             raise UnfinishedError(
-                f"{len(self._failed):,} questions were not answered, the last: "
+                f"questions without an answer: {len(self._failed):,}, the last: "
                 f"{self._failed[-1]}. Answers so far are kept; give the command again to go on"
             )
 
@@ -147,17 +148,17 @@ class _Run:
             self._halt.stop("interrupted", "interrupted. Give the command again to go on")
             return None
         except (OpenAIError, UnicodeError) as error:
-            self._note(Failed.of(error, call))
+            self._note(Failed.of(error, call), asked)
             return None
         answer = _answer(found.payload)
         if answer is None:
-            self._failed.append("a reply without text")
+            self._fail("a reply without text", asked, servers=False)
         else:
             self._in_a_row = 0
             self._answered += 1
         return answer
 
-    def _note(self, failed: Failed) -> None:
+    def _note(self, failed: Failed, asked: Asked) -> None:
         """Count a failure; stop where every further question would meet the same."""
         server, hide = self._server, self._server.key.hide
         message = faults.stops_the_run(failed.error, server.model, server.served_by)
@@ -170,13 +171,20 @@ class _Run:
                 message = message.replace(judges, own)
             self._halt.stop("fatal", hide(message))
             return
-        self._failed.append(hide(f"{failed.kind}: {faults.said(failed.error)}"))
-        self._in_a_row += failed.servers
+        words = hide(f"{failed.kind}: {faults.said(failed.error)}")
+        self._fail(words, asked, servers=failed.servers)
+
+    def _fail(self, words: str, asked: Asked, *, servers: bool) -> None:
+        """Count a question without an answer; stop where none has a chance."""
+        question = " ".join(asked.messages[-1]["content"].split())
+        self._failed.append(f"{words} (to {question[:_SHOWN]!r})")
+        # One question says nothing of the others, but that many do where nothing was answered.
+        self._in_a_row += servers or not self._answered
         if self._in_a_row >= _MOST_FAILURES:
             self._halt.stop(
                 "failures",
                 f"{self._in_a_row} questions in a row failed, the last: {self._failed[-1]}. Is "
-                f"{server.served_by} all right? Answers so far are kept",
+                f"{self._server.served_by} all right? Answers so far are kept",
             )
 
 
@@ -194,15 +202,21 @@ def _body(model: str, asked: Asked) -> dict[str, Any]:
 
 
 def _answer(payload: Mapping[str, Any]) -> Answer | None:
-    """Return the answer in a chat completion, or None where it holds no text."""
+    """Return the answer in a chat completion, or None where it holds no text.
+
+    A model that thinks first, and is ended before it answers, has answered nothing: asked again it
+    would do the same.
+    """
     choice = payload["choices"][0]
+    finish = choice.get("finish_reason")
     message = choice.get("message")
     text = message.get("content") if isinstance(message, Mapping) else None
+    if text is None and isinstance(message, Mapping) and finish == "length":
+        text = ""
     if not isinstance(text, str):
         return None
     usage = payload.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    finish = choice.get("finish_reason")
     return Answer(
         # half a surrogate pair, which JSON can hold, is no text: no file would take it
         text.encode(errors="replace").decode().strip(),

@@ -6,15 +6,14 @@ from margintool.answer_server import AnswerServer
 from mmpo_core.generation.fill import AnswerSource
 
 
-def answer_source(model: str, options: Any, *, revision: str | None, **server: Any) -> AnswerSource:
+def answer_source(model: str, options: Any, *, revision: str | None) -> AnswerSource:
     """Return what answers.
 
     Args:
         model: a name that load_local takes, or the server's name for it.
-        options: a command's, with server_url, server_key_file, concurrency, and dtype, device,
-            batch_size, trust_remote_code of a model that is loaded.
+        options: a command's, with server_url, server_key_file, concurrency, timeout, retries, and
+            dtype, device, batch_size, trust_remote_code of a model that is loaded.
         revision: branch, tag or commit of a model on the hub.
-        server: further keywords of AnswerServer.
 
     Raises:
         InputError: if the model cannot be loaded, or the server's key is missing.
@@ -25,7 +24,8 @@ def answer_source(model: str, options: Any, *, revision: str | None, **server: A
             options.server_url,
             key_file=options.server_key_file,
             concurrency=options.concurrency,
-            **server,
+            timeout=options.timeout,
+            retries=options.retries,
         )
     from mmpo_core.generation.local import load_local
 

@@ -14,7 +14,7 @@ from margintool.best_of_n.reading import Candidate, Conversation
 from margintool.progress import Progress
 from mmpo_core.generation.answer_file import open_answers
 from mmpo_core.generation.asked import Answer, Asked, Sampling
-from mmpo_core.generation.fill import answered
+from mmpo_core.generation.fill import about_answers, answered
 
 
 def make_answers(
@@ -46,18 +46,11 @@ def make_answers(
         source = answer_source(options.policy, options, revision=options.policy_revision)
         progress.start("answers", len(asked))
         every = answered(source, asked, file, progress.advance)
-    facts = {
-        "by": source.identity,
-        "number": len(every),
-        "ended_by_max_new_tokens": sum(one.finish == "length" for one in every),
-        "prompt_cut": sum(one.prompt_cut > 0 for one in every),
-        "empty": sum(not one.text for one in every),
-    }
     found = [
         [_candidate(one) for one in every[first : first + options.n]]
         for first in range(0, len(every), options.n)
     ]
-    return found, facts
+    return found, about_answers(source, every)
 
 
 def _candidate(answer: Answer) -> Candidate:

@@ -8,6 +8,9 @@ from typing import Any
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import EvaluatedModel
 
+# What the scale of a model's rewards depends on, as EvaluatedModel.about names it.
+_OF_REWARDS = ("kind", "loss", "beta", "reference", "length_normalised", "revision")
+
 
 def temperatures_of(models: Sequence[EvaluatedModel], files: Sequence[str]) -> list[float]:
     """Return the temperature of each model, as `evaluate` fitted it; 1 without a file.
@@ -36,6 +39,8 @@ def _temperature(
             "on held-out pairs and give its evaluation.json with --calibration"
         )
     path, found = known[_resolved(model.name)]
+    _check_same_rewards(model, path, found)
+    found = found["temperature"]
     if found["temperature"] is None:
         raise InputError(
             f"{path}: {model.name} has no temperature: {found['reason']}. Leave --calibration out, "
@@ -44,12 +49,28 @@ def _temperature(
     return float(found["temperature"]["value"])
 
 
+def _check_same_rewards(model: EvaluatedModel, path: Path, found: Mapping[str, Any]) -> None:
+    """Raise InputError unless the temperature is of rewards that are made as these are."""
+    about = model.about()
+    for name in _OF_REWARDS:
+        now, then = (_resolved(str(one[name])) for one in (about, found))
+        if now != then:
+            raise InputError(
+                f"{path}: {model.name} was evaluated with {name} {found[name]}, and its rewards "
+                f"are made with {about[name]} here: another scale, another temperature. Give the "
+                "same to both commands"
+            )
+
+
 def _evaluated(path: Path) -> dict[str, Mapping[str, Any]]:
-    """Return model, as it was named -> its temperature."""
+    """Return model, as it was named -> its temperature and what it was fitted on."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         return {
-            report["computed"][label]["model"]: one["temperature"]
+            report["computed"][label]["model"]: {
+                "temperature": one["temperature"],
+                **{name: report["computed"][label][name] for name in _OF_REWARDS},
+            }
             for label, one in report["models"].items()
         }
     except OSError as error:

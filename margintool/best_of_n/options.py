@@ -37,6 +37,8 @@ class AnswerOptions:
             policy is loaded here if not given
         server_key_file: file that holds that server's API key; OPENAI_API_KEY if not given
         concurrency: requests to the server in flight
+        timeout: seconds to wait for an answer of the server
+        retries: tries after the first for a request that fails (429, 5xx, time-out, reset)
     """
 
     policy: str | None = None
@@ -54,6 +56,8 @@ class AnswerOptions:
     server_url: str | None = None
     server_key_file: str | None = None
     concurrency: int = 16
+    timeout: float = 120.0
+    retries: int = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,8 @@ _OF_GENERATION = [
     for field in dataclasses.fields(AnswerOptions)
     if field.name not in ("candidates", "map", "split", "limit")
 ]
-_LOCAL, _REMOTE = ("batch_size", "policy_revision"), ("server_key_file", "concurrency")
+_LOCAL = ("batch_size", "policy_revision")
+_REMOTE = ("server_key_file", "concurrency", "timeout", "retries")
 
 
 def checked(options: BestOfNOptions) -> BestOfNOptions:
@@ -149,6 +154,8 @@ _RANGES: Ranges = {
         "a number > 0: at 0 all answers to a prompt are the same",
     ),
     "top_p": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+    "timeout": (lambda v: 0 < v < math.inf, "a number of seconds > 0"),
+    "retries": (lambda v: v >= 0, "a whole number >= 0"),
     **{
         name: (lambda v: v >= 1, "a whole number >= 1")
         for name in ("limit", "max_new_tokens", "batch_size", "concurrency")

@@ -93,10 +93,14 @@ def read_candidates(options: BestOfNOptions, bars: Bars) -> Prompts:
             f"{options.candidates}: every prompt has one answer, so that there is nothing to pick"
         )
     if len(counts) > 1:
+        fewest = next(n for n, one in enumerate(found.answers) if len(one) == counts[0])
         logger.warning(
-            "prompts have %d to %d answers: the table goes up to %d", counts[0], counts[-1],
+            "prompts have %d to %d answers: the table goes up to the %d of %r",
             counts[0],
-        )  # fmt: skip
+            counts[-1],
+            counts[0],
+            found.conversations[fewest][-1]["content"][:60],
+        )
     return found
 
 

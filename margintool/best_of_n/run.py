@@ -86,7 +86,7 @@ def run_best_of_n(options: BestOfNOptions, bars: Bars) -> BestOfN:
         "expected": expected,
         "versions": versions(),
     }
-    _make(options.out)
+    (options.out / RESULTS).unlink(missing_ok=True)  # an earlier call's: of other rows
     write_rows(options.out / ROWS, prompts.conversations, prompts.answers, rewards, picked)
     plot_best_of_n(expected, options.out / PICTURE)
     write_json(options.out / RESULTS, report)  # last: with it the folder is whole
@@ -103,7 +103,6 @@ def _candidates(options: BestOfNOptions, bars: Bars) -> tuple[Prompts, dict[str,
     from margintool.best_of_n.answering import make_answers
 
     prompts = read_prompts(options, bars)
-    _make(options.out)
     with bars() as progress:
         prompts.answers, facts = make_answers(
             options, prompts.conversations, options.out / GENERATED, progress
@@ -117,12 +116,3 @@ def _check_not_read(options: BestOfNOptions) -> None:
     read = options.candidates or options.prompts
     if read is not None and Path(read).resolve() == (options.out / ROWS).resolve():
         raise InputError(f"{read} is read and would be written over: choose another --out")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be made ({error.strerror}). Choose another --out"
-        ) from error

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmpo_core.best_of_n.expected import TOGETHER
+from mmpo_core.interval_words import Write, with_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_PLAIN: Write = "{:.4g}".format
 
 
 def print_best_of_n(report: Mapping[str, Any], console: "Console | None" = None) -> None:
@@ -32,7 +35,8 @@ def print_best_of_n(report: Mapping[str, Any], console: "Console | None" = None)
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, "Table"]]:
     """Yield a title and a table for each reward: a column for each way of picking.
 
-    Several columns are without intervals, which would make them too wide to be read.
+    Several are without intervals, which would make them too wide to be read; one is beside what it
+    gains over one answer.
     """
     from rich.table import Table
     from rich.text import Text
@@ -48,16 +52,20 @@ def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, "Table"]]:
             together = "picked together" if by == TOGETHER else f"picked by {visible(by)}"
             title = "expected (95% interval)" if len(lines) == 1 else together
             table.add_column(Text(title), justify="right")
+        if len(lines) == 1:
+            table.add_column("gain over one answer", justify="right")
         for at, first in enumerate(lines[0]["by_n"]):
-            cells = [_cell(row["by_n"][at], interval=len(lines) == 1) for row in lines]
+            if len(lines) == 1:
+                gain = _with_interval(first["gain"], "{:+.3g}".format) if first["n"] > 1 else ""
+                table.add_row(str(first["n"]), _with_interval(first, _PLAIN), gain)
+                continue
+            cells = [_PLAIN(row["by_n"][at]["value"]) for row in lines]
             table.add_row(str(first["n"]), *cells)
         yield f"Expected reward of the best of n, by {visible(label)}", table
 
 
-def _cell(one: Mapping[str, Any], *, interval: bool) -> str:
-    if not interval or one["low"] is None:
-        return f"{one['value']:.4g}"
-    return f"{one['value']:.4g} ({one['low']:.4g} to {one['high']:.4g})"
+def _with_interval(one: Mapping[str, Any], write: Write) -> str:
+    return with_interval(one["value"], one["low"], one["high"], write)
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:

@@ -28,7 +28,10 @@ def run(given: Given) -> None:
 
     models, as_json = given.pop("models"), given.pop("json", False)
     if len(models) != 1:
-        raise InputError(f"suite mt-bench takes one model, got {len(models)}")
+        raise InputError(
+            f"suite mt-bench takes one model, got {len(models)}. Give the command once for each, "
+            "with an --out of its own"
+        )
     options = MtBenchOptions(model=models[0], **given)
     with log_lines(), progress_bar() as progress:
         if options.dry_run:

@@ -17,7 +17,7 @@ from margintool.mt_bench.questions import Question
 from margintool.progress import Progress
 from mmpo_core.generation.answer_file import AnswerFile, open_answers
 from mmpo_core.generation.asked import Answer, Asked, Sampling
-from mmpo_core.generation.fill import AnswerSource, answered
+from mmpo_core.generation.fill import AnswerSource, about_answers, answered
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ class Answered:
     """Both answers to N questions.
 
     Args:
-        by: what answered: a digest of the model, or a server and its name for it.
+        by: what answered.
         first, second: N answers each.
     """
 
-    by: str
+    by: AnswerSource
     first: Sequence[Answer]
     second: Sequence[Answer]
 
@@ -41,14 +41,7 @@ class Answered:
 
     def facts(self) -> dict[str, Any]:
         """Return what mt_bench.json says of them."""
-        every = [*self.first, *self.second]
-        return {
-            "by": self.by,
-            "number": len(every),
-            "ended_by_max_new_tokens": sum(one.finish == "length" for one in every),
-            "conversation_cut": sum(one.prompt_cut > 0 for one in every),
-            "empty": sum(not one.text for one in every),
-        }
+        return about_answers(self.by, [*self.first, *self.second])
 
 
 def generate(
@@ -68,18 +61,12 @@ def generate(
     """
     _warn_of_other(questions)
     with open_answers(path) as file:
-        source = answer_source(
-            options.model,
-            options,
-            revision=options.revision,
-            timeout=options.timeout,
-            retries=options.retries,
-        )
+        source = answer_source(options.model, options, revision=options.revision)
         first = _turn(source, first_turn(options, questions), file, progress, "first answers")
         second = _turn(
             source, second_turn(options, questions, first), file, progress, "second answers"
         )
-    return Answered(source.identity, first, second)
+    return Answered(source, first, second)
 
 
 def first_turn(options: MtBenchOptions, questions: Sequence[Question]) -> list[Asked]:

@@ -57,4 +57,7 @@ def choose(rewards: npt.ArrayLike, temperatures: npt.ArrayLike = 1.0) -> int:
     Raises:
         InputError: see win_probability.
     """
-    return int(np.argmax(win_probability(rewards, temperatures)))
+    sure = win_probability(rewards, temperatures)
+    table = np.atleast_2d(np.asarray(rewards, dtype=np.float64))
+    # of one model the same order, without what rounding does where the temperature is high
+    return int(np.argmax(table[0] if len(table) == 1 else sure))

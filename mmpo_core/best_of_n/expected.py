@@ -8,7 +8,7 @@ from typing import Any
 
 from mmpo_core.best_of_n.estimators import Floats, by_prompt, mean_over_prompts
 from mmpo_core.errors import InputError
-from mmpo_core.evaluate.intervals import RESAMPLES, SEED
+from mmpo_core.evaluate.intervals import RESAMPLES, SEED, Estimate
 
 TOGETHER = "together"
 """The pick by the mean win probability of several models."""
@@ -42,8 +42,10 @@ def expected_rewards(
         seed: of the resamples.
 
     Returns:
-        picked_by (a label, or TOGETHER), reward (a label), and by_n: n, value, low, high. n goes up
-        to the number of candidates that every prompt has.
+        picked_by (a label, or TOGETHER), reward (a label), and by_n: n, value, low, high, and
+        gain, the same three of how much more that is than one answer's: from the same resamples,
+        so that what makes prompts differ cancels out. n goes up to the number of candidates that
+        every prompt has.
 
     Raises:
         InputError: if there is no prompt, or a label is TOGETHER.
@@ -56,6 +58,13 @@ def expected_rewards(
         for reward, values in rewards.items():
             table = by_prompt(scores, ns, values)
             estimates = mean_over_prompts(table, resamples=resamples, seed=seed)
-            rows = [{"n": n, **one.to_dict()} for n, one in zip(ns, estimates, strict=True)]
+            rows = [
+                {"n": n, **one.to_dict(), "gain": _less(one, estimates[0])}
+                for n, one in zip(ns, estimates, strict=True)
+            ]
             found.append({"picked_by": pick, "reward": reward, "by_n": rows})
     return found
+
+
+def _less(a: Estimate, b: Estimate) -> dict[str, float | None]:
+    return Estimate(a.value - b.value, a.draws - b.draws).to_dict()

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,8 +84,12 @@ def open_answers(path: Path) -> Iterator[AnswerFile]:
             file = path.open("ab+")
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-        with file:
+        try:
             yield AnswerFile(path, file, dict(_read(path, file)))
+        finally:
+            # what `append` could not write is tried once more, and has been told of
+            with suppress(OSError):
+                file.close()
 
 
 def _read(path: Path, file: BinaryIO) -> Iterator[tuple[str, Answer]]:

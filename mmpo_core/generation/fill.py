@@ -1,13 +1,16 @@
 """From questions to answers: those that the file has, and the rest from a source.
 
-Read by whoever needs answers: margintool/mt_bench/ and mmpo_core/best_of_n/.
+Read by whoever needs answers: margintool/mt_bench/ and margintool/best_of_n/.
 """
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mmpo_core.generation.answer_file import AnswerFile
 from mmpo_core.generation.asked import Answer, Asked
+
+logger = logging.getLogger(__name__)
 
 # Number of a question -> its answer. Called for every few answers, as they come.
 Keep = Callable[[Mapping[int, Answer]], None]
@@ -60,6 +63,9 @@ def answered(
         file.append(rows, source.identity)
         on_done(len(rows))
 
+    if len(missing) < len(only):
+        there = len(only) - len(missing)
+        logger.info("%s: %d of %d answers are there already", file.path, there, len(only))
     on_done(len(asked) - len(missing))
     if missing:
         source.answer(only, missing, keep)
@@ -67,3 +73,14 @@ def answered(
     if None in found:
         raise AssertionError("a source left a question without an answer")
     return [answer for answer in found if answer is not None]
+
+
+def about_answers(source: AnswerSource, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return what a report says of answers, ready for JSON."""
+    return {
+        "by": source.identity,
+        "number": len(answers),
+        "ended_by_max_new_tokens": sum(one.finish == "length" for one in answers),
+        "prompt_cut": sum(one.prompt_cut > 0 for one in answers),
+        "empty": sum(not one.text for one in answers),
+    }

@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from margintool.best_of_n.run import best_of_n as run_best_of_n
 from mmpo_core.evaluate import predicting
+from mmpo_core.evaluate.models import find_models
+from mmpo_core.evaluate.options import PredictOptions
 from mmpo_core.generation.local import LocalModel
 from mmpo_core.pair_file import read_pairs
 from tests.best_of_n.conftest import PROMPTS, write
@@ -78,6 +80,7 @@ def test_interrupted_in_both_halves_nothing_is_done_twice(
         done = best_of_n(*given, "--out", out)
     assert done.status == 0, done.err
     assert "4 from cache, 8 computed" in done.err
+    assert "gain over one answer" in done.out
     keys = [json.loads(line)["key"] for line in (out / "generated.jsonl").read_text().splitlines()]
     assert (len(keys), len(set(keys)), len(answered), len(scored)) == (20, 20, 7, 6)
     again = best_of_n(*given, "--out", alone, "--reference-cache", "none")
@@ -113,6 +116,10 @@ def test_the_table_is_that_of_all_subsets(
         ]
         assert one["value"] == pytest.approx(np.mean(best), abs=1e-12)
         assert min(best) <= one["low"] < one["value"] < one["high"] <= max(best)
+        gains = np.subtract(best, [np.mean(values) for values in rewards])
+        gain = one["gain"]
+        assert gain["value"] == pytest.approx(gains.mean(), abs=1e-12)
+        assert gains.min() - 1e-12 <= gain["low"] <= gain["high"] <= gains.max() + 1e-12
     for values, chosen in zip(rewards, by_prompt(out, "chosen"), strict=True):
         assert chosen == [value == max(values) for value in values]
     check_win_probabilities({"reward": 1.0}, {"reward": rewards}, out)
@@ -185,8 +192,10 @@ def test_several_rewards_pick_together_by_their_temperatures(
     rows = [{"prompt": text, "responses": list("abcdefg")} for text in PROMPTS]
     path = write(tmp_path / "given.jsonl", rows)
     names = {"reward": 1e-3, "mmpo": 1e6}
+    paths = [str(scorers / name) for name in names]
+    found = find_models(paths, PredictOptions())
     evaluation = {
-        "computed": {name: {"model": str(scorers / name)} for name in names},
+        "computed": {model.label: model.about() for model in found},
         "models": {
             name: {"temperature": {"temperature": {"value": t}}} for name, t in names.items()
         },
@@ -228,8 +237,9 @@ def test_answers_of_a_server(best_of_n: Run, scorers: Path, prompts: Path, tmp_p
         sent = sorted(one.question for one in server.tries)
         assert sent == sorted(PROMPTS[:2] * 3)
         assert len({one.body["seed"] for one in server.tries}) == 6
-        assert best_of_n(*given).status == 0
-        assert len(server.tries) == 6
+        again = best_of_n(*given)
+        assert (again.status, len(server.tries)) == (0, 6), again.err
+        assert "generated.jsonl: 6 of 6 answers are there already" in again.err
         assert best_of_n(*given, "-n", 4).status == 0
         assert len(server.tries) == 8
     assert by_prompt(out, "response") == [[f"to {text}"] * 4 for text in PROMPTS[:2]]

@@ -87,6 +87,14 @@ def test_a_list_of_answers_a_row(tmp_path: Path, name: str) -> None:
     assert texts(candidates_in(path)) == [["1", "2"], ["3", "1", "1"]]
 
 
+def test_the_prompt_with_the_fewest_answers_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"prompt": "a", "responses": ["1", "2", "3"]}, {"prompt": "b", "responses": ["1"]}]
+    candidates_in(write(tmp_path / "c.jsonl", rows))
+    assert "prompts have 1 to 3 answers: the table goes up to the 1 of 'b'" in caplog.text
+
+
 def test_other_names_by_map(tmp_path: Path) -> None:
     path = write(tmp_path / "c.jsonl", [{"q": "a", "r": "1"}, {"q": "a", "r": "2"}])
     assert texts(candidates_in(path, map="prompt=q,response=r")) == [["1", "2"]]
@@ -123,6 +131,8 @@ BAD: list[tuple[list[str], str]] = [
     (["--prompts", "p", "--policy", "tiny", "-n", "1"], "n must be a whole number >= 2"),
     (["--prompts", "p", "--policy", "tiny", "--temperature", "0"], "temperature must be"),
     (["--prompts", "p", "--policy", "tiny", "--concurrency", "2"], "without --server-url"),
+    (["--prompts", "p", "--policy", "tiny", "--timeout", "9"], "--timeout has no effect without"),
+    (["--prompts", "p", "--policy", "x", "--server-url", "u", "--timeout", "0"], "timeout must"),
     (["--prompts", "p", "--policy", "x", "--server-url", "u", "--batch-size", "2"], "with --serv"),
     (["--prompts", "p", "--policy", "tiny", "--policy-revision", "v1"], "on the hub"),
     (["--candidates", "c.jsonl", "--revision", "v1"], "revision is for hub models"),
@@ -154,8 +164,9 @@ def model(name: str) -> EvaluatedModel:
     return EvaluatedModel(name, name, REWARD)
 
 
-def evaluation(path: Path, name: str, temperature: dict[str, Any]) -> str:
-    found = {"models": {"m": {"temperature": temperature}}, "computed": {"m": {"model": name}}}
+def evaluation(path: Path, name: str, temperature: dict[str, Any], **about: Any) -> str:
+    computed = {**model(name).about(), **about}
+    found = {"models": {"m": {"temperature": temperature}}, "computed": {"m": computed}}
     path.write_text(json.dumps(found))
     return str(path)
 
@@ -174,6 +185,9 @@ def test_temperatures_of_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     none = evaluation(tmp_path / "c.json", "x", {"temperature": None, "reason": "too few prompts"})
     with pytest.raises(InputError, match="no temperature: too few prompts"):
         temperatures_of([model("x")], [none])
+    other = evaluation(tmp_path / "e.json", "x", {"temperature": {"value": 2.5}}, beta=0.5)
+    with pytest.raises(InputError, match=r"evaluated with beta 0\.5, .* with None here"):
+        temperatures_of([model("x")], [other])
     (tmp_path / "d.json").write_text("[1]")
     with pytest.raises(InputError, match=r"d\.json: is not an evaluation"):
         temperatures_of([model("x")], [str(tmp_path / "d.json")])

@@ -96,11 +96,31 @@ def failing(numbers: Sequence[int], answer: Any) -> Script:
 def test_what_fails_is_asked_again_by_the_next_run(tmp_path: Path, answer: Any, said: str) -> None:
     with (
         scripted(failing([2, 5], answer)) as server,
-        pytest.raises(UnfinishedError, match=f"2 questions were not answered, the last: {said}"),
+        pytest.raises(
+            UnfinishedError, match=f"without an answer: 2, the last: {said} .to 'question 5'"
+        ),
     ):
         answers(server, ASKED, tmp_path)
     with open_answers(tmp_path / "answers.jsonl") as file:
         assert len(file) == 10
+
+
+def test_a_thought_that_leaves_no_room_for_an_answer_is_an_empty_one(tmp_path: Path) -> None:
+    """Asked again the model would do the same, and the run would never end."""
+    cut = completion(None)  # type: ignore[arg-type]
+    cut["choices"][0]["finish_reason"] = "length"
+    with scripted(lambda _: good(cut)) as server:
+        assert answers(server, ASKED[:1], tmp_path) == [Answer("", "length", 100)]
+
+
+def test_where_every_question_is_refused_the_run_stops(tmp_path: Path) -> None:
+    """As by a server that takes no max_tokens: 50 refusals, not one for each of 200 questions."""
+    with (
+        scripted(lambda _: error(400, "no max_tokens")) as server,
+        pytest.raises(UnfinishedError, match="50 questions in a row failed, the last: HTTP 400"),
+    ):
+        answers(server, [ask(n) for n in range(200)], tmp_path)
+    assert len(server.tries) <= 53  # and those in flight meanwhile
 
 
 def test_a_retry_is_not_a_second_answer(tmp_path: Path) -> None:

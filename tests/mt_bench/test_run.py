@@ -284,7 +284,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--bootstrap", "-1"], "--bootstrap must be >= 0"),
     (["--judge-model", "j", "--samples", "0"], "--samples must be >= 1"),
     (["--beta", "1"], "suite mt-bench does not take beta"),
-    (["another"], "takes one model, got 2"),
+    (["another"], "takes one model, got 2. Give the command once for each"),
     (["--references", "none.jsonl", "--judge-model", "j"], "none.jsonl: no such file"),
 ]
 

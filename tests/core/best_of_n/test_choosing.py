@@ -68,3 +68,10 @@ def test_what_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         win_probability(rewards, temperatures)
+
+
+def test_of_one_model_the_highest_reward_is_picked_at_any_temperature() -> None:
+    """sigma(1e-9 / 1e9) is 1/2 in float64: by rounded probabilities the first would be picked."""
+    rewards = [1.0, 1.0 + 1e-9]
+    assert len(set(win_probability(rewards, 1e9).tolist())) == 1
+    assert choose(rewards, 1e9) == 1

@@ -1,6 +1,7 @@
 """The file of answers: what is appended is there again, and a cut line is not."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,24 @@ def test_a_line_that_was_cut_off_is_taken_away_and_written_anew(path: Path, cut:
         assert (file.get("a"), file.get("b")) == (ANSWERS["a"], None)
         file.append({"b": (ASKED, ANSWERS["b"])}, "model 1")
     assert path.read_bytes() == whole
+
+
+def test_a_full_disk_is_said(path: Path) -> None:
+    """No byte over the file's size can be written, neither by `append` nor on closing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def append() -> None:
+        with open_answers(path) as file:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+            file.append({"c": (ASKED, ANSWERS["a"])}, "model 1")
+
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            append()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with open_answers(path) as file:
+        assert (file.get("a"), file.get("b")) == (ANSWERS["a"], ANSWERS["b"])
 
 
 @pytest.mark.parametrize("line", ["nothing", "[1]", '{"key": "c", "text": "no more"}'])
