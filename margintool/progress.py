@@ -1,5 +1,7 @@
 """How long work says how far it is. The library knows only this protocol; the CLI draws bars."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -28,3 +30,11 @@ class _NoProgress:
 
 
 no_progress: Progress = _NoProgress()
+
+Bars = Callable[[], AbstractContextManager[Progress]]
+"""Gives what is told how far a piece of work has come, while it goes on."""
+
+
+def no_bars() -> AbstractContextManager[Progress]:
+    """Return what says nothing: the Bars of a call from Python."""
+    return nullcontext(no_progress)

@@ -7,10 +7,8 @@
 rewardbench_data.py, everything else in mmpo_core/evaluate/rewardbench.
 """
 
-from contextlib import nullcontext
-
-from margintool.progress import no_progress
-from margintool.rewardbench_data import Bars, read_examples
+from margintool.progress import Bars, no_bars
+from margintool.rewardbench_data import read_examples
 from mmpo_core.evaluate.rewardbench.options import RewardBenchOptions
 from mmpo_core.evaluate.rewardbench.running import RewardBenchResult, checked, run_models
 from mmpo_core.options import takes_options
@@ -25,7 +23,7 @@ def rewardbench(options: RewardBenchOptions) -> RewardBenchResult:
     Raises:
         InputError: for options, data, models and folders that cannot be used.
     """
-    return run_rewardbench(options, lambda: nullcontext(no_progress))
+    return run_rewardbench(options, no_bars)
 
 
 def run_rewardbench(options: RewardBenchOptions, bars: Bars) -> RewardBenchResult:

@@ -6,8 +6,8 @@ examples would look like one over all.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems
 from margintool.layouts.texts import read_optional_text, read_prompt
 from margintool.numbers import Column
-from margintool.progress import Progress
+from margintool.progress import Bars
 from margintool.storage import RawBatch, open_input
 from margintool.storage.option_names import own_option_names
 from mmpo_core.errors import InputError
@@ -32,8 +32,6 @@ from mmpo_core.evaluate.rewardbench.sections import (
 )
 
 logger = logging.getLogger("mmpo_core.evaluate")
-
-Bars = Callable[[], AbstractContextManager[Progress]]
 
 COLUMNS = ("prompt", "chosen", "rejected", "subset", "id")
 _OPTION_NAMES = {"--input": "--data"}

@@ -7,11 +7,10 @@
 reading in sft_data.py.
 """
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from margintool.progress import no_progress
-from margintool.sft_data import Bars, conversation_sources
+from margintool.progress import Bars, no_bars
+from margintool.sft_data import conversation_sources
 from mmpo_core.options import takes_options
 from mmpo_core.sft.options import SftOptions, checked_options
 from mmpo_core.sft.train import train_sft
@@ -30,7 +29,7 @@ def sft(options: SftOptions) -> TrainResult:
     Raises:
         InputError: for options, data, models and folders that cannot be used.
     """
-    return run_sft(options, lambda: nullcontext(no_progress))
+    return run_sft(options, no_bars)
 
 
 def run_sft(options: SftOptions, bars: Bars) -> TrainResult:

@@ -7,7 +7,7 @@ and the first of each is named.
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from margintool.layouts.messages import Messages, no_messages, read_messages
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, as_array, as_mask
 from margintool.layouts.texts import mark_malformed, read_answer, read_prompt
-from margintool.progress import Progress
+from margintool.progress import Bars
 from margintool.storage import RawBatch, open_input
 from margintool.storage.option_names import own_option_names
 from mmpo_core.errors import InputError
@@ -29,8 +29,6 @@ from mmpo_core.sft.options import SftOptions
 from mmpo_core.sft.source import ConversationSource, RunSources
 
 logger = logging.getLogger("mmpo_core.train")
-
-Bars = Callable[[], AbstractContextManager[Progress]]
 
 ALIASES = {"prompt": ("instruction",), "completion": ("output", "response")}
 # what storage calls the options, for score -> what sft calls them
