@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,18 @@ def check_content(name: str, folder: Any) -> dict[str, Any]:
         same = len({low > 0 for low, _ in bounds}) == 1
         assert (one["verdict"] != "no clear difference") == (clear and same)
         assert one["over_seeds"][0] <= one["mean"] <= one["over_seeds"][1]
+    means = {
+        (column, row["name"]): cell["mean"]
+        for table in content["tables"]
+        for row in table["rows"]
+        for column, cell in zip(table["columns"], row["cells"], strict=True)
+    }
+    for one in content["differences"]:
+        if found := re.fullmatch(r"(.+?)(?: at the end)?, MMPO less (.+)", one["what"]):
+            column, other = found.groups()
+            if (column, other) in means:
+                gap = means[column, "MMPO"] - means[column, other]
+                assert one["mean"] == pytest.approx(gap)
     assert len(content["verdicts"]) == len(content["differences"]) + len(content["claims"])
     for picture in content["pictures"]:
         assert (folder / picture).read_bytes()[:4] == b"\x89PNG"
