@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmpo_core.adapter_folder import is_adapter, read_adapter, with_base
 from mmpo_core.errors import InputError, lookup
 from mmpo_core.hub import check_model, loading
+from mmpo_core.padding import ensure_pad_token
 
 if TYPE_CHECKING:
     import torch
@@ -50,17 +51,6 @@ _NOTES = {
     "meta-llama": "gated: accept Meta's Llama 3 licence on the hub, then `hf auth login`",
     "kykim0": "supervised model that the MMPO paper starts from",
 }
-
-# Tokens that some vocabularies have for padding or keep in reserve; text never contains them.
-_PAD_NAMES = (
-    "<pad>",
-    "[PAD]",
-    "<|pad|>",
-    "<|padding|>",
-    "<|finetune_right_pad_id|>",
-    "<|fim_pad|>",
-    "<|reserved_special_token_0|>",
-)
 
 
 def model_table() -> list[dict[str, str]]:
@@ -243,20 +233,6 @@ def load_reward_model(
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model
-
-
-def ensure_pad_token(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Give a tokenizer a pad token that is no other special token and stands in no text.
-
-    One that the vocabulary holds in reserve is taken if there is one, else `<|pad|>` is added.
-    With EOS as padding, the reward would be read before EOS, and beside EOS inside a text.
-    """
-    others = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id, None}
-    if tokenizer.pad_token_id not in others:
-        return
-    vocabulary = tokenizer.get_vocab()
-    known = [name for name in _PAD_NAMES if name in vocabulary and vocabulary[name] not in others]
-    tokenizer.add_special_tokens({"pad_token": known[0] if known else "<|pad|>"})
 
 
 def _finish_tiny(model: "PreTrainedModel", dtype: Any, attention: str | None) -> "PreTrainedModel":

@@ -12,7 +12,8 @@ import torch
 from mmpo_core.adapter_folder import is_adapter, read_adapter
 from mmpo_core.adapters import with_adapter
 from mmpo_core.hub import check_model, loading
-from mmpo_core.models import TINY, ensure_pad_token, resolve_model
+from mmpo_core.models import TINY, resolve_model
+from mmpo_core.padding import ensure_pad_token
 from mmpo_core.run_options import RunOptions
 from mmpo_core.tiny import make_tiny_policy, make_tiny_reward_model
 

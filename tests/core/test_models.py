@@ -13,13 +13,13 @@ from mmpo_core.encode import encode_pairs
 from mmpo_core.errors import InputError
 from mmpo_core.models import (
     MODELS,
-    ensure_pad_token,
     load_policy,
     load_reward_model,
     load_tokenizer,
     model_table,
     resolve_model,
 )
+from mmpo_core.padding import ensure_pad_token
 from mmpo_core.tiny import make_tiny_tokenizer
 from tests.core.chat_tokenizers import STYLES, make_tokenizer, pair_table
 
