@@ -90,7 +90,10 @@ def test_a_list_of_answers_a_row(tmp_path: Path, name: str) -> None:
 def test_the_prompt_with_the_fewest_answers_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = [{"prompt": "a", "responses": ["1", "2", "3"]}, {"prompt": "b", "responses": ["1"]}]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "a", "responses": ["1", "2", "3"]},
+        {"prompt": "b", "responses": ["1"]},
+    ]
     candidates_in(write(tmp_path / "c.jsonl", rows))
     assert "prompts have 1 to 3 answers: the table goes up to the 1 of 'b'" in caplog.text
 
