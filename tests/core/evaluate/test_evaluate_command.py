@@ -86,6 +86,8 @@ def test_several_models_are_compared_on_the_same_pairs(
     found = json.loads(done.out)
     assert found == json.loads((tmp_path / "evaluation.json").read_text())
     assert list(found["models"]) == names
+    # one reference for both policies: the second reads what the first has computed
+    assert found["computed"]["dpo"]["reference_pass"]["computed"] == 0
     assert {(one["a"], one["b"]) for one in found["differences"]} == {
         ("mmpo", "dpo"),
         ("mmpo", "reward"),

@@ -91,6 +91,21 @@ def test_intervals_are_of_prompts_drawn_together() -> None:
     assert {(one["low"], one["high"]) for one in found["subsets"].values()} == {(0, 1)}
 
 
+def test_ten_examples_of_each_prompt_say_no_more_than_one() -> None:
+    """Prompts are drawn, not examples: ten copies of each leave every interval as it is."""
+    rows = [("donotanswer", f"p{n:02}", 1.0 if n % 4 else -1.0) for n in range(40)]
+    rows += [("shp", f"q{n:02}", 1.0 if n % 3 else -1.0) for n in range(40)]
+    once, tenfold = (
+        results_of(predictions(each), **DRAWN)
+        for each in (rows, [r for r in rows for _ in "x" * 10])
+    )
+    for name in ("low", "high"):
+        assert tenfold["average"][name] == pytest.approx(once["average"][name], abs=1e-12)
+        for found in ("sections", "subsets"):
+            for part, one in once[found].items():
+                assert tenfold[found][part][name] == pytest.approx(one[name], abs=1e-12)
+
+
 def test_an_interval_is_that_of_the_binomial() -> None:
     """Of 400 prompts 300 right: the standard error is sqrt(0.75 * 0.25 / 400) = 0.02165, and 95%
     are 0.75 +- 0.0424; 2,000 resamples know its ends to about 0.003."""
