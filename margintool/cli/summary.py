@@ -19,13 +19,21 @@ def print_rows(rows: Iterable[tuple[str, str]], *, soft_wrap: bool = False) -> N
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    rows = list(rows)
+    console = Console(highlight=False)
+    if soft_wrap:
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, value in rows:  # a table would be cut at the console's width
+            console.print(Text(name.ljust(width), "bold"), Text(value), sep="  ", soft_wrap=True)
+        return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
-    Console(highlight=False, soft_wrap=soft_wrap).print(table)
+    console.print(table)
 
 
 def _rows(summary: ScoreSummary) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ def _is_first_process() -> bool:
 def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     record = result.record
     arguments = record["arguments"]
-    yield "trained", f"{arguments['model']} as {_task(arguments)}, {result.steps:,} steps"
+    yield "trained", f"{arguments['model']} as {_task(arguments)}, {_steps(result)}"
     yield "time", _time(record)
     for split, report in record["data"].items():
         yield f"{split} pairs", _counts(report)
@@ -67,11 +68,13 @@ def _rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
         yield "held out", _numbers(result.metrics, _HELD_OUT)
         yield "calibration", _numbers(result.metrics, _CALIBRATION)
     yield from _model_rows(result, arguments["objective"])
+    if "eval_loss" in result.metrics:
+        yield "next", _evaluate(str(result.folder), arguments)
 
 
 def _sft_rows(result: "TrainResult") -> Iterator[tuple[str, str]]:
     record = result.record
-    yield "trained", f"{record['arguments']['model']} on conversations, {result.steps:,} steps"
+    yield "trained", f"{record['arguments']['model']} on conversations, {_steps(result)}"
     yield "time", _time(record)
     yield "conversations", _counts(record["data"])
     if record["eval_data"] is not None:
@@ -102,6 +105,18 @@ def _model_rows(result: "TrainResult", objective: str) -> Iterator[tuple[str, st
         yield "trained part", f"{adapter['trainable_parameters']:,} parameters ({share:.2%})"
         yield "adapter", kept
         yield "make a model", f"margintool merge {result.folder} --out FOLDER"
+
+
+def _evaluate(folder: str, arguments: Mapping[str, Any]) -> str:
+    """Return the command that measures a run on the pairs that it held out."""
+    words = ["margintool", "evaluate", folder, "--data"]
+    if arguments["eval_pairs"] is not None:
+        return shlex.join([*words, str(arguments["eval_pairs"])])
+    return shlex.join([*words, str(arguments["pairs"]), "--held-out"])
+
+
+def _steps(result: "TrainResult") -> str:
+    return f"{result.steps:,} step" + ("" if result.steps == 1 else "s")
 
 
 def _task(arguments: Mapping[str, Any]) -> str:

@@ -42,6 +42,8 @@ def test_trains_and_says_what_came_of_it(
     loads = "AutoModelForSequenceClassification"
     for text in ("2 steps", "held out", "ECE 0.", "runs/tiny-reward", loads):
         assert text in result.out
+    # whole lines, whatever the width: they are there to be copied
+    assert "margintool evaluate runs/tiny-reward --data pairs.parquet --held-out" in result.out
     assert "step 2/2" in result.err
     assert "5 of 5 pairs encoded" in result.err
     assert "Warning" not in result.err
