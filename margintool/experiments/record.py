@@ -24,10 +24,10 @@ from margintool.experiments.comparing import (
     interval_words,
 )
 from margintool.experiments.options import ExperimentOptions
+from margintool.page.experiment_file import EXPERIMENT_FILE as EXPERIMENT_FILE
 from mmpo_core.options import plain_values
 from mmpo_core.run_folder import write_json
 
-EXPERIMENT_FILE = "experiment.json"
 PAGE_FILE = "report.html"
 RUN_FILES = "sweeps/*/runs/*/run.json"
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "not shown either way"

@@ -155,8 +155,8 @@ def predict_arms(
         data: whose held-out pairs are predicted, against the file's own targets.
         say: told in a line what is being done.
     """
-    from mmpo_core.evaluate.models import short_names
     from mmpo_core.evaluate.running import evaluate
+    from mmpo_core.short_names import short_names
 
     found: dict[str, dict[int, Any]] = {arm: {} for arm in runs}
     say(f"Measuring on held-out pairs of {data.name}")

@@ -7,7 +7,7 @@ it). Read by gathering.py.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from margintool.page.folders import Evaluation
+from margintool.page.folders import Result
 from margintool.page.pictures import embedded
 from margintool.page.views import Block, Gallery, Paragraph, Part, Picture, Table
 from margintool.page.words import estimate, with_interval
@@ -18,7 +18,7 @@ from mmpo_core.evaluate.metrics import LESS, MAIN, METRICS, MORE
 _BETTER = {MORE: " (more is better)", LESS: " (less is better)", None: ""}
 
 
-def metric_blocks(evaluation: Evaluation) -> list[Block]:
+def metric_blocks(evaluation: Result) -> list[Block]:
     """Return the main metrics with intervals, all of them folded, temperature, differences."""
     models = evaluation.content["models"]
     first = next(iter(models.values()))
@@ -31,7 +31,7 @@ def metric_blocks(evaluation: Evaluation) -> list[Block]:
     return [*blocks, *_temperatures(models)]
 
 
-def _intervals(evaluation: Evaluation) -> str:
+def _intervals(evaluation: Result) -> str:
     settings = evaluation.content["settings"]
     resamples = settings["resamples"]
     if not resamples:
@@ -89,7 +89,7 @@ def _temperatures(models: Mapping[str, Any]) -> list[Block]:
     return blocks + [Paragraph(f"No temperature for {line}", quiet=True) for line in reasons]
 
 
-def reliability_blocks(evaluation: Evaluation) -> list[Block]:
+def reliability_blocks(evaluation: Result) -> list[Block]:
     """Return the pictures of an evaluation, and the reliability table of each model, folded."""
     pictures = list(_pictures(evaluation))
     blocks: list[Block] = [Gallery(pictures)] if pictures else []
@@ -116,7 +116,7 @@ def _between(row: Mapping[str, Any]) -> str:
     return with_interval({"value": row["true"], "low": row["true_low"], "high": row["true_high"]})
 
 
-def _pictures(evaluation: Evaluation) -> list[Picture]:
+def _pictures(evaluation: Result) -> list[Picture]:
     from mmpo_core.evaluate.plots import MARGINS, RELIABILITY, RISK_COVERAGE
 
     models = evaluation.content["models"]
@@ -137,7 +137,7 @@ def _pictures(evaluation: Evaluation) -> list[Picture]:
     return found
 
 
-def breakdown_blocks(evaluation: Evaluation) -> list[Block]:
+def breakdown_blocks(evaluation: Result) -> list[Block]:
     """Return the main metrics by margin, and by source and difference in length, folded."""
     blocks: list[Block] = []
     kinds = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from margintool.page.data import pair_facts
-from margintool.page.folders import Evaluation
+from margintool.page.folders import Result
 from margintool.page.texts import begins, said
 from margintool.page.views import Block, Example, Part
 from margintool.report.words import number
@@ -19,7 +19,7 @@ from mmpo_core.evaluation import probability_of
 from mmpo_core.pair_file import damage_named, open_parquet
 
 
-def example_blocks(evaluation: Evaluation, pairs: Path, most: int) -> tuple[list[Block], list[str]]:
+def example_blocks(evaluation: Result, pairs: Path, most: int) -> tuple[list[Block], list[str]]:
     """Return the examples of each model, and whose are missing, in words.
 
     Args:

@@ -1,14 +1,21 @@
-"""Folders that `train`, `sft`, `sweep` and `evaluate` wrote, as they are. Read first by gather.
+"""Folders that the commands wrote, as they are. Read first by gathering.py.
 
-Nothing is computed here. A run that is not finished is read too, as far as its last checkpoint.
+Nothing is computed here. A run that is not finished is read too, as far as its last checkpoint. A
+new kind of folder is a line in _KINDS, a field of Folders and a module that makes sections of it.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from margintool.best_of_n.results import GENERATED
+from margintool.best_of_n.results import RESULTS as BEST_OF_N
+from margintool.mt_bench.results import ANSWERS
+from margintool.mt_bench.results import RESULTS as MT_BENCH
+from margintool.page.experiment_file import EXPERIMENT_FILE
 from mmpo_core.adapter_folder import read_json
 from mmpo_core.checkpoints import numbered_checkpoints
 from mmpo_core.errors import InputError
@@ -20,7 +27,6 @@ from mmpo_core.sweep.files import SWEEP_FILE
 
 # As run_folder.write_history writes it, when a run is finished.
 HISTORY_FILE = "log_history.jsonl"
-_READ = (RUN_FILE, SWEEP_FILE, EVALUATION, REWARD_BENCH)
 
 Entry = Mapping[str, Any]
 
@@ -67,24 +73,22 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A sweep. content: of sweep.json."""
+class Result:
+    """What a command left in a folder; runs of `train` and `sft` are Run.
 
-    name: str
-    folder: Path
-    content: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """An evaluation.
-
-    content: of evaluation.json (see mmpo_core/evaluate/evaluating.py), or of rewardbench.json.
+    Attributes:
+        name: short and unique among the folders of the page.
+        folder: where it is.
+        file: the file that was read; the module that writes it says what is in it.
+        content: of that file.
+        experiment: name of the experiment that it is a part of; None if it was given by itself.
     """
 
     name: str
     folder: Path
+    file: Path
     content: Mapping[str, Any]
+    experiment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,34 +96,77 @@ class Folders:
     """All that was given, in its order."""
 
     runs: list[Run] = field(default_factory=list)
-    sweeps: list[Sweep] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
-    reward_benches: list[Evaluation] = field(default_factory=list)
+    sweeps: list[Result] = field(default_factory=list)
+    evaluations: list[Result] = field(default_factory=list)
+    reward_benches: list[Result] = field(default_factory=list)
+    mt_benches: list[Result] = field(default_factory=list)
+    best_of_ns: list[Result] = field(default_factory=list)
+    experiments: list[Result] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Result]:
+        """All but the runs."""
+        return [one for kind in _KINDS.values() for one in getattr(self, kind.field)]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of Result. needs: key that its file must have, with a value of that type."""
+
+    field: str
+    needs: str
+    type: type
+
+
+# file -> what it is
+_KINDS = {
+    EXPERIMENT_FILE: _Kind("experiments", "settings", dict),
+    SWEEP_FILE: _Kind("sweeps", "runs", list),
+    EVALUATION: _Kind("evaluations", "models", dict),
+    REWARD_BENCH: _Kind("reward_benches", "models", dict),
+    MT_BENCH: _Kind("mt_benches", "ratings", dict),
+    BEST_OF_N: _Kind("best_of_ns", "expected", list),
+}
+_READ = (RUN_FILE, *_KINDS)
+# What is there before a result is.
+_BEFORE = (ANSWERS, GENERATED)
 
 
 def read_folders(paths: Iterable[Path]) -> Folders:
-    """Read folders.
+    """Read folders, and the sweeps and evaluations in those of experiments.
 
     Raises:
         InputError: if one is missing or damaged, holds none of what is read, or is given twice.
     """
     given = list(paths)
     _check(given)
-    names = short_names([str(path) for path in given])
+    # folder -> the experiment that it is a part of
+    inside = {part: path for path in given for part in _parts(path)}
+    own = {path.resolve() for path in given}
+    every = [*given, *(part for part in inside if part.resolve() not in own)]
+    names = short_names([str(path) for path in every])
     found = Folders()
-    for path in given:
+    for path in every:
         name = names[str(path)]
+        experiment = names[str(inside[path])] if path in inside and path not in given else None
         if (path / RUN_FILE).is_file():
             found.runs.append(_run(path, name, name))
-        if (path / SWEEP_FILE).is_file():
-            sweep = Sweep(name, path, read_json(path / SWEEP_FILE))
-            found.sweeps.append(sweep)
+        for file, kind in _KINDS.items():
+            if (path / file).is_file():
+                result = _result(path, name, file, experiment)
+                getattr(found, kind.field).append(result)
+    for sweep in found.sweeps:
+        with understood(sweep):
             found.runs.extend(_runs_of(sweep))
-        if (path / EVALUATION).is_file():
-            found.evaluations.append(_evaluation(path, name, EVALUATION))
-        if (path / REWARD_BENCH).is_file():
-            found.reward_benches.append(_evaluation(path, name, REWARD_BENCH))
     return found
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the folders of an experiment that hold a result; those of one under way may not."""
+    if not (path / EXPERIMENT_FILE).is_file():
+        return []
+    every = [*sorted(path.glob("sweeps/*")), *sorted(path.glob("evaluations/*"))]
+    return [one for one in every if any((one / file).is_file() for file in _KINDS)]
 
 
 def _check(given: Sequence[Path]) -> None:
@@ -131,23 +178,47 @@ def _check(given: Sequence[Path]) -> None:
             what = "is a file; a folder is wanted" if path.exists() else "no such folder"
             raise InputError(f"{path}: {what}")
         if not any((path / name).is_file() for name in _READ):
+            if any((path / name).is_file() for name in _BEFORE):
+                raise InputError(
+                    f"{path}: holds answers and no result yet. Give the command that made them "
+                    "again; MT-bench needs a --judge-model for its result"
+                )
             raise InputError(
                 f"{path}: holds no {', '.join(_READ[:-1])} or {_READ[-1]}. Give the folder of a "
-                "`margintool train`, `sft`, `sweep` or `evaluate`"
+                "`margintool train`, `sft`, `sweep`, `evaluate`, `best-of-n` or `experiment`"
             )
         if path.resolve() in seen:
             raise InputError(f"{path}: is given twice")
         seen.add(path.resolve())
 
 
-def _evaluation(path: Path, name: str, file: str) -> Evaluation:
-    content = read_json(path / file)
-    if not isinstance(content.get("models"), dict):
-        raise InputError(f"{path / file}: is not written by `margintool evaluate`: no models")
-    return Evaluation(name, path, content)
+def _result(path: Path, name: str, file: str, experiment: str | None) -> Result:
+    content, kind = read_json(path / file), _KINDS[file]
+    if not isinstance(content.get(kind.needs), kind.type):
+        raise InputError(f"{path / file}: is not written by margintool: no {kind.needs}")
+    return Result(name, path, path / file, content, experiment)
 
 
-def _runs_of(sweep: Sweep) -> list[Run]:
+@contextmanager
+def understood(result: Result) -> Iterator[None]:
+    """Name the file whose content is not as this version reads it.
+
+    Raises:
+        InputError: in place of the errors of keys and values that are absent or of another type.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        versions = result.content.get("versions")
+        by = versions.get("margintool") if isinstance(versions, Mapping) else None
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f"{result.file}: cannot be shown: {what}. It is damaged, or written by another version "
+            f"of margintool ({by or 'it does not say which'}): give its command again"
+        ) from error
+
+
+def _runs_of(sweep: Result) -> list[Run]:
     """Return the runs of a sweep that have begun."""
     from mmpo_core.sweep.grid import Setting
     from mmpo_core.sweep.results import varied

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from margintool.page.best_of_n import best_of_n_section
 from margintool.page.commands import commands_section
 from margintool.page.data import summary_blocks, target_blocks
 from margintool.page.evaluations import breakdown_blocks, metric_blocks, reliability_blocks
 from margintool.page.examples import example_blocks
-from margintool.page.folders import Evaluation, Folders
+from margintool.page.experiments import experiment_section
+from margintool.page.folders import Folders, Result, understood
 from margintool.page.held_out import by_margin_part, held_out_part
+from margintool.page.mt_bench import mt_bench_section
 from margintool.page.pair_files import PairFile, find_pair_files
 from margintool.page.reward_bench import reward_bench_section
 from margintool.page.runs import (
@@ -26,6 +29,8 @@ from margintool.report.scan import Scan
 # Reasons for what is left out.
 _NO_EVALUATION = "no folder of margintool evaluate was given"
 _NOTHING_MEASURED = "nothing was held out, and nothing evaluated"
+# So many uses of a pair file are named.
+_USES = 4
 _ONE_LOOK = "no run was evaluated more than once on its way (--eval-steps)"
 
 
@@ -43,27 +48,42 @@ def gather(
     files, missing = find_pair_files(folders, pairs)
     left_out = [f"Data: {line}" for line in missing]
     runs = folders.runs
-    sections = [runs_section(runs)] if runs else []
-    sections += [sweep_section(sweep, at) for at, sweep in enumerate(folders.sweeps, start=1)]
+    sections = _each(folders.experiments, experiment_section)
+    sections += [runs_section(runs)] if runs else []
+    sections += _each(folders.sweeps, sweep_section)
     # Results first: data and commands are for those who go on to ask where they come from.
-    for section, title, reason in (
-        (_held_out(folders), "Held-out metrics", _NOTHING_MEASURED),
-        (_reliability(folders), "Reliability diagrams", _NO_EVALUATION),
-        (_by_margin(folders), "By margin", _NOTHING_MEASURED),
-        (overfitting_section(runs), "Overfitting", _ONE_LOOK),
-        (training_section(runs), "Training curves", "no run has logged a step"),
+    measured = bool(runs or folders.evaluations)
+    for section, title, reason, asked in (
+        (_held_out(folders), "Held-out metrics", _NOTHING_MEASURED, measured),
+        (_reliability(folders), "Reliability diagrams", _NO_EVALUATION, measured),
+        (_by_margin(folders), "By margin", _NOTHING_MEASURED, measured),
+        (overfitting_section(runs), "Overfitting", _ONE_LOOK, bool(runs)),
+        (training_section(runs), "Training curves", "no run has logged a step", bool(runs)),
     ):
-        if section is None:
-            left_out.append(f"{title}: {reason}")
-        else:
+        if section is not None:
             sections.append(section)
-    benches = enumerate(folders.reward_benches, start=1)
-    sections += [reward_bench_section(bench, at) for at, bench in benches]
+        elif asked:
+            left_out.append(f"{title}: {reason}")
+    sections += _each(folders.reward_benches, reward_bench_section)
+    for found in (
+        mt_bench_section(folders.mt_benches, examples),
+        best_of_n_section(folders.best_of_ns, examples),
+    ):
+        sections += [] if found is None else [found]
     sections += _examples(folders, files, examples, left_out)
     read = [report_and_scan(file.path, progress=progress) for file in files]
     sections += _data(files, read, left_out)
     reports = {file.fingerprint: report for file, (report, _) in zip(files, read, strict=True)}
     return [*sections, commands_section(folders, reports)], left_out
+
+
+def _each(results: Sequence[Result], make: Callable[[Result, int], Section]) -> list[Section]:
+    """Return a section of each result; they are numbered from 1."""
+    sections = []
+    for at, result in enumerate(results, start=1):
+        with understood(result):
+            sections.append(make(result, at))
+    return sections
 
 
 def _data(
@@ -73,7 +93,7 @@ def _data(
     summaries: list[Block] = []
     targets: list[Block] = []
     for file, (report, found) in zip(files, read, strict=True):
-        uses = Paragraph(f"Read for: {', '.join(file.uses)}.", quiet=True)
+        uses = Paragraph(f"Read for: {_some(file.uses)}.", quiet=True)
         summaries.append(Part(file.path.name, [uses, *summary_blocks(report)]))
         blocks = target_blocks(report, found)
         if blocks:
@@ -88,6 +108,12 @@ def _data(
         )
         sections.append(Section("targets", "Margins and targets", [Paragraph(note), *targets]))
     return sections
+
+
+def _some(uses: Sequence[str]) -> str:
+    """Return what a file was read for; the runs of a sweep would fill the page."""
+    shown = ", ".join(uses[:_USES])
+    return shown if len(uses) <= _USES else f"{shown} and {len(uses) - _USES} more"
 
 
 def _held_out(folders: Folders) -> Section | None:
@@ -106,22 +132,24 @@ def _section(
     key: str,
     title: str,
     folders: Folders,
-    of_evaluation: Callable[[Evaluation], list[Block]],
+    of_evaluation: Callable[[Result], list[Block]],
     of_runs: Callable[..., list[Block]] | None = None,
 ) -> Section | None:
     """Return what evaluations and runs say of one thing; None if that is nothing."""
     blocks: list[Block] = []
     for evaluation in folders.evaluations:
-        found = of_evaluation(evaluation)
+        with understood(evaluation):
+            found = of_evaluation(evaluation)
         if found:
-            blocks.append(Part(_title(evaluation, folders), found))
+            folded = evaluation.experiment is not None
+            blocks.append(Part(_title(evaluation, folders), found, folded=folded))
     recorded = of_runs(folders.runs) if of_runs is not None else []
     if recorded:
         blocks.append(Part("As the runs recorded it", recorded))
     return Section(key, title, blocks) if blocks else None
 
 
-def _title(evaluation: Evaluation, folders: Folders) -> str:
+def _title(evaluation: Result, folders: Folders) -> str:
     alone = len(folders.evaluations) == 1
     return "Evaluation" if alone else f"Evaluation {evaluation.name}"
 
@@ -130,7 +158,7 @@ def _examples(
     folders: Folders, files: Sequence[PairFile], most: int, left_out: list[str]
 ) -> list[Section]:
     """Return the section of pairs with the largest disagreement, if there are evaluations."""
-    if not folders.evaluations:
+    if folders.runs and not folders.evaluations:
         left_out.append(f"Examples: {_NO_EVALUATION}")
     by_content = {file.fingerprint: file.path for file in files}
     blocks: list[Block] = []
@@ -139,10 +167,13 @@ def _examples(
         if path is None:
             left_out.append(f"Examples: the pairs of {evaluation.name} are not there")
             continue
-        found, missing = example_blocks(evaluation, path, most)
+        number = most if evaluation.experiment is None else 1
+        with understood(evaluation):
+            found, missing = example_blocks(evaluation, path, number)
         left_out.extend(f"Examples: {line}" for line in missing)
         if found:
-            blocks.append(Part(_title(evaluation, folders), found))
+            folded = evaluation.experiment is not None
+            blocks.append(Part(_title(evaluation, folders), found, folded=folded))
     lead = (
         "Pairs where the model's probability that the chosen answer is better is furthest from the "
         "target. The texts are as they stand in the data."

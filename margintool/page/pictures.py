@@ -13,7 +13,8 @@ from mmpo_core.errors import InputError
 _PNG = b"\x89PNG\r\n\x1a\n"
 # CSS pixels
 _PER_INCH = 96
-SIZE = (5.6, 4.0)
+# Small, so that on a phone the labels are still of 10 pixels and more.
+SIZE = (4.8, 3.6)
 
 
 def drawn(
@@ -60,8 +61,20 @@ def embedded(path: Path, alt: str, caption: str = "") -> Picture:
     if len(content) < 24 or not content.startswith(_PNG):
         raise InputError(f"{path}: is not a PNG picture")
     # The header's first chunk: width and height, four bytes each.
-    width, height = struct.unpack(">II", content[16:24])
+    width, height = (
+        round(side * _PER_INCH / _dots_per_inch(content))
+        for side in struct.unpack(">II", content[16:24])
+    )
     return Picture(_uri("image/png", content), width, height, alt, caption)
+
+
+def _dots_per_inch(png: bytes) -> float:
+    """Return how finely a PNG was drawn; a dot is a CSS pixel if it does not say."""
+    at = png.find(b"pHYs", 24, 4096)
+    if at < 0 or len(png) < at + 13:
+        return _PER_INCH
+    per_meter, _, unit = struct.unpack(">IIB", png[at + 4 : at + 13])
+    return per_meter * 0.0254 if unit == 1 and per_meter else _PER_INCH
 
 
 def _uri(kind: str, content: bytes) -> str:

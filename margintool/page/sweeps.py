@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from margintool.page.folders import Sweep
+from margintool.page.folders import Result
 from margintool.page.pictures import embedded
 from margintool.page.views import Block, Gallery, Paragraph, Section, Table
 from margintool.report.rows import Grid
@@ -19,7 +19,7 @@ _SWEEP = {
 }
 
 
-def sweep_section(sweep: Sweep, number: int) -> Section:
+def sweep_section(sweep: Result, number: int) -> Section:
     """Return a sweep's settings, means over seeds, and its picture.
 
     Args:
@@ -60,7 +60,7 @@ def _average(found: Mapping[str, Any] | None) -> str:
     return f"{found['mean']:.4f}{spread}"
 
 
-def _best(sweep: Sweep) -> str:
+def _best(sweep: Result) -> str:
     best = sweep.content.get("best_by_nll")
     if best is None:
         return "No setting has all its seeds finished."

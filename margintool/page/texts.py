@@ -1,4 +1,4 @@
-"""The conversation of a pair, cut where it is long. Read by data.py and examples.py."""
+"""Texts of a page, cut where they are long. Read by whatever shows examples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,11 @@ def said(pair: Mapping[str, Any]) -> list[Said]:
     """Return what was said: earlier turns, the prompt, and both answers; nulls as `(null)`."""
     earlier = [(str(turn["role"]), turn["content"]) for turn in pair.get("history") or []]
     own = [(name, pair[name]) for name in ("prompt", "chosen", "rejected") if name in pair]
-    return [_cut(who, text) for who, text in [*earlier, *own]]
+    return [cut(who, text) for who, text in [*earlier, *own]]
 
 
-def _cut(who: str, text: str | None) -> Said:
+def cut(who: str, text: str | None) -> Said:
+    """Return a text and who said it, no longer than MOST."""
     whole = "(null)" if text is None else text
     return Said(who, whole[:MOST], max(0, len(whole) - MOST))
 

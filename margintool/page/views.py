@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from margintool.report.rows import Fact, Grid
 
-# Pixels; what is drawn as one panel is narrower.
-_WIDE = 1000
+# CSS pixels; what is drawn as one panel is narrower.
+_WIDE = 700
+# At this share of a picture's size its labels, of 10 points, are as high as the page's smallest.
+_READABLE = 0.8
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its first column names the rows. It scrolls where it is wider than the page."""
+    """A table; its first column names the rows. It scrolls where it is wider than the page.
+
+    wraps: whether its texts are sentences, which may take several lines.
+    """
 
     caption: str
     grid: Grid
+    wraps: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class Picture:
     def wide(self) -> bool:
         """Whether it is several panels beside each other, too small to read on a phone."""
         return self.width > _WIDE
+
+    @property
+    def readable(self) -> int:
+        """The width below which its labels could not be read."""
+        return round(_READABLE * self.width)
 
 
 @dataclass(frozen=True)

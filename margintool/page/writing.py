@@ -83,7 +83,7 @@ def report_page(
     """Write what came of runs, sweeps and evaluations as one HTML page.
 
     Args:
-        folders: of `train`, `sft`, `sweep` and `evaluate`.
+        folders: of `train`, `sft`, `sweep`, `evaluate`, `best-of-n` and `experiment`.
         out: where the page goes; ends in .html.
         pairs: pair files that were read and are no longer where the folders say, or are no longer
             found from here; known by their content.
@@ -104,17 +104,19 @@ def report_page(
 
 def _title(found: Folders) -> str:
     single = [run.name for run in found.runs if run.group == run.name]
-    names = [*single, *(one.name for one in found.sweeps)]
-    names += dict.fromkeys(one.name for one in (*found.evaluations, *found.reward_benches))
+    names = [*single, *(one.name for one in found.results if one.experiment is None)]
+    names = list(dict.fromkeys(names))
     shown = ", ".join(names[:4])
     return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
 
 
 def _lead(found: Folders) -> str:
     counts = {
+        "experiment": len(found.experiments),
         "run": len(found.runs),
         "sweep": len(found.sweeps),
-        "evaluation": len(found.evaluations) + len(found.reward_benches),
+        "evaluation": len(found.evaluations) + len(found.reward_benches) + len(found.mt_benches),
+        "best-of-n": len(found.best_of_ns),
     }
     parts = [counted(some, noun) for noun, some in counts.items() if some]
     return f"What came of {', '.join(parts)}."

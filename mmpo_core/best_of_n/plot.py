@@ -22,17 +22,32 @@ def plot_best_of_n(expected: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(_WIDTH * len(labels), _HEIGHT), dpi=150, layout="constrained")
     for axes, label in zip(figure.subplots(1, len(labels), squeeze=False)[0], labels, strict=True):
         lines = [row for row in expected if row["reward"] == label]
-        for number, row in enumerate(lines):
-            _line(axes, row["by_n"], line_style(number), _words(row, label))
-        ns = [one["n"] for one in lines[0]["by_n"]]
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(ns, [str(n) for n in ns])
-        axes.minorticks_off()
-        axes.set_xlabel("n, answers to pick from")
-        axes.set_ylabel(f"expected reward, {label}".replace("$", r"\$"))
-        axes.legend(frameon=False, fontsize="small")
-        plain(axes)
+        draw_expected(axes, {_words(row, label): row["by_n"] for row in lines}, label)
     save_png(figure, path)
+
+
+def draw_expected(axes: Any, lines: Mapping[str, Sequence[Mapping[str, Any]]], reward: str) -> None:
+    """Draw a line for each way of picking.
+
+    Args:
+        axes: of matplotlib.
+        lines: way of picking, in words -> rows of n, value, low, high.
+        reward: label of the reward.
+    """
+    for number, (words, rows) in enumerate(lines.items()):
+        _line(axes, rows, line_style(number), _no_formula(words))
+    ns = sorted({row["n"] for rows in lines.values() for row in rows})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ns, [str(n) for n in ns])
+    axes.minorticks_off()
+    axes.set_xlabel("n, answers to pick from")
+    axes.set_ylabel(_no_formula(f"expected reward, {reward}"))
+    axes.legend(frameon=False, fontsize="small")
+    plain(axes)
+
+
+def _no_formula(text: str) -> str:
+    return text.replace("$", r"\$")
 
 
 def _line(
@@ -49,4 +64,4 @@ def _words(row: Mapping[str, Any], reward: str) -> str:
     by = row["picked_by"]
     if by == TOGETHER:
         return "picked by all models together"
-    return "picked by this reward" if by == reward else f"picked by {by}".replace("$", r"\$")
+    return "picked by this reward" if by == reward else f"picked by {by}"

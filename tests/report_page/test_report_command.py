@@ -77,11 +77,11 @@ def _bad_history(folder: Path, pairs: Path) -> None:
         (lambda folder, pairs: None, "no such folder"),
         (
             lambda folder, pairs: folder.mkdir(),
-            "sweep.json, evaluation.json or rewardbench.json",
+            "rewardbench.json, mt_bench.json or best_of_n.json",
         ),
         (lambda folder, pairs: folder.write_text("x"), "is a file; a folder is wanted"),
         (_damaged, "run.json: cannot be read"),
-        (_other_json, "is not written by `margintool evaluate`"),
+        (_other_json, "evaluation.json: is not written by margintool: no models"),
         (_bad_history, "log_history.jsonl: line 2 is no log entry"),
     ],
 )

@@ -121,7 +121,7 @@ def export(
 
 def _row(stored: StoredRow, prices: Prices, full: bool) -> Row:
     request, reply = stored.request, stored.reply
-    prompt, answers = _shown(request)
+    prompt, answers = shown(request)
     row: Row = dict.fromkeys(SCHEMA.names)
     row |= {
         "key": request.key,
@@ -149,7 +149,7 @@ _OF_REPLY = ("finish_reason", "prompt_tokens", "completion_tokens", "seconds", "
 _OF_VERDICT = ("value", "aspects", "rationale", "read_from", "reason", "detail")
 
 
-def _shown(request: Request) -> tuple[str | None, list[str | None]]:
+def shown(request: Request) -> tuple[str | None, list[str | None]]:
     """Return the prompt and the answers that a request shows, out of their fences."""
     segments = [
         segment
