@@ -92,8 +92,12 @@ def test_many_runs_are_told_by_their_range(tmp_path: Path, pairs: Path) -> None:
     for n in range(7):
         history = [{"step": 1, "loss": 1.0}, {"step": 2, "loss": n / 10}]
         folders.append(write_run(tmp_path / f"run{n}", pairs, history))
-    [picture] = pictures(read_folders(folders).runs, {"loss": "loss"})
+    runs = read_folders(folders).runs
+    [picture] = pictures(runs, {"loss": "loss"})
     assert picture.alt == "loss over steps, 7 runs; they end between 0 and 0.6."
+    [of_two] = pictures(runs[:2], {"loss": "loss"})
+    # five lines more of the legend, of 0.19 inches; they must not take the curves' room
+    assert picture.height - of_two.height == pytest.approx(5 * 0.19 * 96, abs=1)
 
 
 @pytest.mark.parametrize(
