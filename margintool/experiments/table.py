@@ -66,7 +66,8 @@ def markdown(content: Content) -> str:
 def with_results(page: str, content: Content) -> str:
     """Return the page with an experiment's results in their place, in that of earlier ones.
 
-    The place is between `<!-- results: NAME -->` and `<!-- end -->`.
+    The place is between `<!-- results: NAME -->` and `<!-- end -->`; NAME is followed by
+    ", own data" where the data were the user's.
 
     Args:
         page: Markdown.
@@ -75,7 +76,7 @@ def with_results(page: str, content: Content) -> str:
     Raises:
         InputError: if the experiment is not finished, or the page has no such place.
     """
-    name = content["experiment"]
+    name = content["experiment"] + (", own data" if content["settings"].get("data") else "")
     if "verdicts" not in content:
         raise InputError(f"experiment {name} is not finished: start it again")
     begin, end = f"<!-- results: {name} -->\n", "<!-- end -->"

@@ -188,6 +188,9 @@ def test_results_come_into_their_place_on_the_page(tmp_path, monkeypatch):
     assert with_results(page, content) == page
     for name in EXPERIMENTS:
         assert page.count(f"<!-- results: {name} -->") == 1
+    own = {**content, "experiment": "calibration", "settings": {"data": "votes.parquet"}}
+    both = "<!-- results: calibration -->\n<!-- end -->\n<!-- results: calibration, own data -->\n"
+    assert with_results(f"{both}<!-- end -->", own) == f"{both}{markdown(own)}<!-- end -->"
     with pytest.raises(InputError, match="no place"):
         with_results("# Nothing", content)
     with pytest.raises(InputError, match="not finished"):
