@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from margintool.answer_requests import Requests
 from margintool.judge.running import faults
 from margintool.judge.running.client import Secret, api_key, open_client, served_by
 from margintool.judge.running.failures import Failed
@@ -86,6 +87,7 @@ class _Run:
     ) -> None:
         self._server, self._asked, self._left, self._keep = server, asked, left, keep
         self._halt = Halt()
+        self._requests = Requests(server.model, server.served_by)
         self._failed: list[str] = []
         self._in_a_row = self._refused = self._answered = 0
 
@@ -140,17 +142,23 @@ class _Run:
     async def _ask(self, client: "AsyncOpenAI", asked: Asked) -> Answer | None:
         from openai import OpenAIError
 
-        call = Call()
-        try:
-            with self._halt.working_on(call):
-                found = await ask(client, call, _body(self._server.model, asked))
-        except (asyncio.CancelledError, HaltedError):
-            self._halt.stop("interrupted", "interrupted. Give the command again to go on")
+        body: dict[str, Any] | None = self._requests.body(asked)
+        while body is not None:
+            call, sent = Call(), body
+            try:
+                with self._halt.working_on(call):
+                    found = await ask(client, call, sent)
+                break
+            except (asyncio.CancelledError, HaltedError):
+                self._halt.stop("interrupted", "interrupted. Give the command again to go on")
+                return None
+            except (OpenAIError, UnicodeError) as error:
+                body = self._requests.mended(error, asked, sent)
+                if body is None:
+                    self._note(Failed.of(error, call), asked)
+        else:
             return None
-        except (OpenAIError, UnicodeError) as error:
-            self._note(Failed.of(error, call), asked)
-            return None
-        answer = _answer(found.payload)
+        answer = _answer(found.payload, sent)
         if answer is None:
             self._fail("a reply without text", asked, servers=False)
         else:
@@ -188,21 +196,8 @@ class _Run:
             )
 
 
-def _body(model: str, asked: Asked) -> dict[str, Any]:
-    """Return the body of POST /chat/completions. Of a seed servers make what they can."""
-    sampling = asked.sampling
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [dict(message) for message in asked.messages],
-        "max_tokens": sampling.max_new_tokens,
-        "temperature": sampling.temperature,
-        "seed": int(asked.draws().integers(2**31)),
-    }
-    return body if sampling.top_p == 1 else {**body, "top_p": sampling.top_p}
-
-
-def _answer(payload: Mapping[str, Any]) -> Answer | None:
-    """Return the answer in a chat completion, or None where it holds no text.
+def _answer(payload: Mapping[str, Any], body: Mapping[str, Any]) -> Answer | None:
+    """Return the answer in a chat completion to `body`, or None where it holds no text.
 
     A model that thinks first, and is ended before it answers, has answered nothing: asked again it
     would do the same.
@@ -222,4 +217,5 @@ def _answer(payload: Mapping[str, Any]) -> Answer | None:
         text.encode(errors="replace").decode().strip(),
         "length" if finish == "length" else "stop",
         tokens if isinstance(tokens, int) else None,
+        own_temperature="temperature" not in body,
     )

@@ -107,7 +107,13 @@ def _read(path: Path, file: BinaryIO) -> Iterator[tuple[str, Answer]]:
 def _parsed(line: bytes, where: str) -> tuple[str, Answer]:
     try:
         row = json.loads(line)
-        answer = Answer(row["text"], row["finish"], row["tokens"], row["prompt_cut"])
+        answer = Answer(
+            row["text"],
+            row["finish"],
+            row["tokens"],
+            row["prompt_cut"],
+            row.get("own_temperature", False),
+        )
         return row["key"], answer
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(

@@ -87,9 +87,11 @@ class Answer:
         finish: `stop` where the model ended it, `length` where max_new_tokens did.
         tokens: how many were produced, with the one that ends the answer; None where unknown.
         prompt_cut: tokens of the conversation's start that the model had no room for.
+        own_temperature: whether a server drew it at its own temperature, as it takes no other.
     """
 
     text: str
     finish: Finish
     tokens: int | None = None
     prompt_cut: int = 0
+    own_temperature: bool = False

@@ -82,5 +82,6 @@ def about_answers(source: AnswerSource, answers: Sequence[Answer]) -> dict[str, 
         "number": len(answers),
         "ended_by_max_new_tokens": sum(one.finish == "length" for one in answers),
         "prompt_cut": sum(one.prompt_cut > 0 for one in answers),
+        "own_temperature": sum(one.own_temperature for one in answers),
         "empty": sum(not one.text for one in answers),
     }

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from margintool.answer_server import AnswerServer
+from margintool.judge.mock.serving import serving_in_thread
+from margintool.judge.mock.settings import MockOptions
 from mmpo_core.errors import InputError, UnfinishedError
 from mmpo_core.generation.answer_file import open_answers
 from mmpo_core.generation.asked import Answer, Asked, Sampling
-from mmpo_core.generation.fill import answered
+from mmpo_core.generation.fill import about_answers, answered
 from tests.judge.scripted_server import Script, Server, Try, completion, error, good, scripted
 
 SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=50, seed=3)
@@ -113,8 +115,63 @@ def test_a_thought_that_leaves_no_room_for_an_answer_is_an_empty_one(tmp_path: P
         assert answers(server, ASKED[:1], tmp_path) == [Answer("", "length", 100)]
 
 
+NEWEST = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+    "'max_completion_tokens' instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0.7 with this model. Only "
+    "the default (1) value is supported.",
+}
+
+
+def test_openais_newest_models_are_asked_as_they_want(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their words, from the API; what they take is found once, whatever is under way meanwhile."""
+
+    def script(one: Try) -> Any:
+        unknown = next((words for name, words in NEWEST.items() if name in one.body), None)
+        return echo(one) if unknown is None else error(400, unknown)
+
+    with scripted(script, latency=0.02) as server:
+        found = answers(server, ASKED, tmp_path)
+        tries = len(server.tries)
+        assert answers(server, ASKED, tmp_path) == found
+    assert [one.text for one in found] == [f"to question {n}" for n in range(12)]
+    assert all(one.own_temperature for one in found)
+    assert len(server.tries) == tries <= 12 + 2 * 3  # each of 3 in flight is refused twice
+    last = server.tries[-1].body
+    assert last.keys() == {"model", "messages", "max_completion_tokens", "seed", "top_p"}
+    assert last["max_completion_tokens"] == 50
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [("max_completion_tokens" in one, "own_temperature" in one) for one in said] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize("max_completion_tokens", [True, False])
+def test_the_mock_is_asked_in_either_form(tmp_path: Path, max_completion_tokens: bool) -> None:
+    """Both of its forms take max_tokens; a temperature that it refuses is left out."""
+    options = MockOptions(port=0, max_completion_tokens=max_completion_tokens, temperature=False)
+    with serving_in_thread(options) as url, open_answers(tmp_path / "answers.jsonl") as file:
+        found = answered(AnswerServer("mock-judge", url), ASKED[:4], file)
+    facts = about_answers(AnswerServer("mock-judge", url), found)
+    assert (facts["number"], facts["own_temperature"]) == (4, 4)
+
+
+def test_a_limit_that_is_too_large_is_no_other_form(tmp_path: Path) -> None:
+    """Its refusal names max_completion_tokens too; asked in that form it would be refused again."""
+    refusal = error(400, "max_tokens or max_completion_tokens is too large: 50. At most 16")
+    with (
+        scripted(lambda _: refusal) as server,
+        pytest.raises(UnfinishedError, match="without an answer: 1, the last: HTTP 400"),
+    ):
+        answers(server, ASKED[:1], tmp_path)
+    assert ["max_tokens" in one.body for one in server.tries] == [True]
+
+
 def test_where_every_question_is_refused_the_run_stops(tmp_path: Path) -> None:
-    """As by a server that takes no max_tokens: 50 refusals, not one for each of 200 questions."""
+    """50 refusals, not one for each of 200 questions."""
     with (
         scripted(lambda _: error(400, "no max_tokens")) as server,
         pytest.raises(UnfinishedError, match="50 questions in a row failed, the last: HTTP 400"),
