@@ -15,15 +15,15 @@ class AdapterOptions:
     """Options of low-rank adapters. The model stays as it is, and is its own reference.
 
     Args:
-        lora_rank: train low-rank adapters of this rank, which the output folder then holds in
-            place of a model (see `margintool merge`); 0 trains all weights
-        lora_alpha: the adapters' output is scaled by alpha / rank; twice the rank if not given
-        lora_dropout: dropout of the adapters' input
-        lora_targets: name of a linear layer that gets an adapter, such as q_proj; every linear
-            layer but the head if not given
-        dora: learn a magnitude for each output beside its direction (DoRA, arXiv 2402.09353)
-        quantize: hold the frozen model in 4-bit NormalFloat (QLoRA, arXiv 2305.14314); needs
-            margintool[qlora]
+        lora_rank: Train low-rank adapters of this rank, which the output folder then holds in place
+            of a model (see `margintool merge`); 0 trains all weights.
+        lora_alpha: The adapters' output is scaled by alpha / rank; twice the rank if not given.
+        lora_dropout: Dropout of the adapters' input.
+        lora_targets: Name of a linear layer that gets an adapter, such as q_proj; every linear
+            layer but the head if not given.
+        dora: Learn a magnitude for each output beside its direction (DoRA, arXiv 2402.09353).
+        quantize: Hold the frozen model in 4-bit NormalFloat (QLoRA, arXiv 2305.14314); needs
+            margintool[qlora].
     """
 
     lora_rank: int = 0

@@ -22,53 +22,53 @@ class RunOptions(AdapterOptions):
     """Options of every training run, beside those of adapters.
 
     Args:
-        model: name from `margintool models`, hub id, or folder of the model to start from
-        out: folder for the trained model; runs/MODEL-TASK if not given (policy, reward or sft)
-        lr: peak learning rate; tiny wants 3e-4 to 1e-3
-        epochs: passes over the data
-        max_steps: stop after this many optimizer steps, whatever the epochs
-        batch_size: pairs, or conversations for `sft`, per optimizer step
-        micro_batch_size: most of them in a forward pass; only tokens_per_batch bounds it if not
-            given
-        tokens_per_batch: most tokens in a forward pass, padding included; less takes less memory
-            and changes nothing else; 1024 on a CPU and 8192 on an accelerator if not given
-        packing: shared puts several texts in a row, and computes a pair's prompt once for both
-            answers; padded computes each conversation in a row of its own; auto shares if the
-            model gives the same log-probs both ways
-        max_length: most tokens of a conversation: prompt and answer together
-        overlong: what to do with a pair or conversation over the limit
-        seed: seed of shuffling, of the split, and of a reward model's new head
-        eval_split: share held out for evaluation: of prompts, with all their pairs, or of
-            conversations; 0 for none
-        warmup_ratio: share of the steps in which the learning rate rises, rounded down
-        scheduler: course of the learning rate after warm-up; constant has no warm-up
-        weight_decay: decoupled weight decay
-        max_grad_norm: largest gradient norm; larger ones are scaled down
-        optimizer: a transformers optimizer name, such as adamw_torch or adafactor
-        bf16: compute in bfloat16 (autocast)
-        dtype: type the weights are loaded, trained and saved in; bfloat16 halves the memory and
-            rounds small updates away
-        gradient_checkpointing: recompute activations in the backward pass to save memory
-        attn_implementation: attention kernel: sdpa, eager, or on a GPU flex_attention, which skips
-            what packed rows mask; others, such as flash_attention_2, take padded rows only
-        compile: compile the model with torch.compile; pays in long runs
-        liger: compute norms, rotary positions and feed-forward layers by Liger's fused kernels, for
-            architectures that they know; needs a GPU and margintool[liger]
-        logging_steps: optimizer steps between log entries
-        eval_steps: optimizer steps between evaluations; only at the end if not given
-        save_steps: optimizer steps between checkpoints
-        save_total_limit: number of checkpoints kept
-        report_to: where metrics go as well, such as tensorboard or wandb
-        push_to_hub: repository on the Hugging Face hub that the finished model and its card are
-            uploaded to, OWNER/NAME; made if it is not there
-        hub_private: make that repository private if it is new
-        resume: go on from the last complete checkpoint in the output folder
-        trust_remote_code: run code that comes with a hub model
-        revision: branch, tag or commit of a hub model
-        limit: read only the first pairs or rows
-        overwrite: replace an earlier run in the output folder
-        device: auto takes a GPU where there is one
-        set: a field of transformers.TrainingArguments that has no option here, as KEY=VALUE
+        model: Name from `margintool models`, hub id, or folder of the model to start from.
+        out: Folder for the trained model; runs/MODEL-TASK if not given (policy, reward or sft).
+        lr: Peak learning rate; tiny wants 3e-4 to 1e-3.
+        epochs: Passes over the data.
+        max_steps: Stop after this many optimizer steps, whatever the epochs.
+        batch_size: Pairs, or conversations for `sft`, per optimizer step.
+        micro_batch_size: Most of them in a forward pass; only tokens_per_batch bounds it if not
+            given.
+        tokens_per_batch: Most tokens in a forward pass, padding included; less takes less memory
+            and changes nothing else; 1024 on a CPU and 8192 on an accelerator if not given.
+        packing: How texts lie in rows: shared puts several texts in a row, and computes a pair's
+            prompt once for both answers; padded computes each conversation in a row of its own;
+            auto shares if the model gives the same log-probs both ways.
+        max_length: Most tokens of a conversation: prompt and answer together.
+        overlong: What to do with a pair or conversation over the limit.
+        seed: Seed of shuffling, of the split, and of a reward model's new head.
+        eval_split: Share held out for evaluation: of prompts, with all their pairs, or of
+            conversations; 0 for none.
+        warmup_ratio: Share of the steps in which the learning rate rises, rounded down.
+        scheduler: Course of the learning rate after warm-up; constant has no warm-up.
+        weight_decay: Decoupled weight decay.
+        max_grad_norm: Largest gradient norm; larger ones are scaled down.
+        optimizer: A transformers optimizer name, such as adamw_torch or adafactor.
+        bf16: Compute in bfloat16 (autocast).
+        dtype: Type the weights are loaded, trained and saved in; bfloat16 halves the memory and
+            rounds small updates away.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        attn_implementation: Attention kernel: sdpa, eager, or on a GPU flex_attention, which skips
+            what packed rows mask; others, such as flash_attention_2, take padded rows only.
+        compile: Compile the model with torch.compile; pays in long runs.
+        liger: Compute norms, rotary positions and feed-forward layers by Liger's fused kernels, for
+            architectures that they know; needs a GPU and margintool[liger].
+        logging_steps: Optimizer steps between log entries.
+        eval_steps: Optimizer steps between evaluations; only at the end if not given.
+        save_steps: Optimizer steps between checkpoints.
+        save_total_limit: Number of checkpoints kept.
+        report_to: Where metrics go as well, such as tensorboard or wandb.
+        push_to_hub: Repository on the Hugging Face hub that the finished model and its card are
+            uploaded to, OWNER/NAME; made if it is not there.
+        hub_private: Make that repository private if it is new.
+        resume: Go on from the last complete checkpoint in the output folder.
+        trust_remote_code: Run code that comes with a hub model.
+        revision: Branch, tag or commit of a hub model.
+        limit: Read only the first pairs or rows.
+        overwrite: Replace an earlier run in the output folder.
+        device: Where to compute: auto takes a GPU where there is one.
+        set: A field of transformers.TrainingArguments that has no option here, as KEY=VALUE.
     """
 
     model: str

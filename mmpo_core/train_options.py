@@ -21,34 +21,34 @@ class TrainOptions(RunOptions):
     """Options of `train`, beside those of RunOptions.
 
     Args:
-        pairs: pair file to train on, as `margintool score` writes it
-        objective: train a policy (language model), or a reward model
-        loss: what is minimised (see `margintool losses`); hard and offset are for reward models,
-            mmpo for both
-        beta: strength of the pull to the reference model; the loss's own default if not given, 0.1
-            for most
-        gamma: recompute targets as sigma(gamma * margin); 0 gives 0.5, inf hard labels; the file's
-            own p_chosen if not given
-        margin_column: the margin that gamma multiplies; margin_raw is in the source's own unit
-        label_smoothing: share of labels taken to be wrong, for losses cdpo and robust; 0.1 if not
-            given
-        simpo_margin: reward gap that loss simpo wants of every pair, its paper's gamma; 0.5 if not
-            given
-        sft_weight: how much of the chosen answers' mean negative log-prob per token is added to a
-            policy's loss
-        center_rewards: how much of the squared sum of a pair's two rewards is added to a reward
-            model's loss; 0.01 keeps rewards around zero
-        use_weights: weigh pairs by the file's weight over its mean
-        reference: reference model; the model before training if not given
-        reference_logps: precomputed once before training, with one model in memory at a time, or
-            online at every step, with the reference model kept in memory
-        reference_cache: folder where the reference's log-probs are kept for other runs; none keeps
-            nothing; margintool/reference in the user's cache folder if not given
-        max_prompt_length: most tokens of a prompt; the end of a longer one is kept
-        split_seed: seed of the split; seed if not given
-        eval_pairs: pair file to evaluate on, instead of a split
-        eval_gamma: targets of the held-out pairs are sigma(eval_gamma * margin), or with `file` the
-            file's own p_chosen; like those of the training pairs if not given
+        pairs: Pair file to train on, as `margintool score` writes it.
+        objective: Train a policy (language model), or a reward model.
+        loss: What is minimised (see `margintool losses`); hard and offset are for reward models,
+            mmpo for both.
+        beta: Strength of the pull to the reference model; the loss's own default if not given, 0.1
+            for most.
+        gamma: Recompute targets as sigma(gamma * margin); 0 gives 0.5, inf hard labels; the file's
+            own p_chosen if not given.
+        margin_column: The margin that gamma multiplies; margin_raw is in the source's own unit.
+        label_smoothing: Share of labels taken to be wrong, for losses cdpo and robust; 0.1 if not
+            given.
+        simpo_margin: Reward gap that loss simpo wants of every pair, its paper's gamma; 0.5 if not
+            given.
+        sft_weight: How much of the chosen answers' mean negative log-prob per token is added to a
+            policy's loss.
+        center_rewards: How much of the squared sum of a pair's two rewards is added to a reward
+            model's loss; 0.01 keeps rewards around zero.
+        use_weights: Weigh pairs by the file's weight over its mean.
+        reference: Reference model; the model before training if not given.
+        reference_logps: When they are computed: precomputed once before training, with one model in
+            memory at a time, or online at every step, with the reference model kept in memory.
+        reference_cache: Folder where the reference's log-probs are kept for other runs; none keeps
+            nothing; margintool/reference in the user's cache folder if not given.
+        max_prompt_length: Most tokens of a prompt; the end of a longer one is kept.
+        split_seed: Seed of the split; seed if not given.
+        eval_pairs: Pair file to evaluate on, instead of a split.
+        eval_gamma: Targets of the held-out pairs are sigma(eval_gamma * margin), or with `file` the
+            file's own p_chosen; like those of the training pairs if not given.
     """
 
     pairs: Path

@@ -18,27 +18,27 @@ class AnswerOptions:
     """How candidates are made.
 
     Args:
-        policy: model that answers: a run's folder, a model's or an adapter's folder, a hub id, a
-            short name, or with server_url the server's name for it
-        prompts: file, folder or dataset with a column prompt (text or messages) or messages, each
-            ending with the user; a pair file will do; a prompt that repeats is taken once
-        candidates: answers made elsewhere, in place of prompts and policy: a prompt and one answer
-            a row (column response), or a list of answers a row (column responses)
-        map: the input's own column names, as prompt=COLUMN,response=COLUMN
-        split: split of a dataset with several
-        limit: take the first so many prompts
-        n: answers to each prompt
-        temperature: of the draws; logits are divided by it
-        top_p: share of the probability, from the likeliest token down, that is drawn from
-        max_new_tokens: most tokens of an answer
-        batch_size: answers made at once
-        policy_revision: branch, tag or commit of a policy on the hub
+        policy: Model that answers: a run's folder, a model's or an adapter's folder, a hub id, a
+            short name, or with server_url the server's name for it.
+        prompts: File, folder or dataset with a column prompt (text or messages) or messages, each
+            ending with the user; a pair file will do; a prompt that repeats is taken once.
+        candidates: Answers made elsewhere, in place of prompts and policy: a prompt and one answer
+            a row (column response), or a list of answers a row (column responses).
+        map: The input's own column names, as prompt=COLUMN,response=COLUMN.
+        split: Split of a dataset with several.
+        limit: Take the first so many prompts.
+        n: Answers to each prompt.
+        temperature: Temperature of the draws; logits are divided by it.
+        top_p: Share of the probability, from the likeliest token down, that is drawn from.
+        max_new_tokens: Most tokens of an answer.
+        batch_size: Answers made at once.
+        policy_revision: Branch, tag or commit of a policy on the hub.
         server_url: OpenAI-compatible server that has the policy, as http://localhost:8000/v1; the
-            policy is loaded here if not given
-        server_key_file: file that holds that server's API key; OPENAI_API_KEY if not given
-        concurrency: requests to the server in flight
-        timeout: seconds to wait for an answer of the server
-        retries: tries after the first for a request that fails (429, 5xx, time-out, reset)
+            policy is loaded here if not given.
+        server_key_file: File that holds that server's API key; OPENAI_API_KEY if not given.
+        concurrency: Requests to the server in flight.
+        timeout: Seconds to wait for an answer of the server.
+        retries: Tries after the first for a request that fails (429, 5xx, time-out, reset).
     """
 
     policy: str | None = None
@@ -65,15 +65,16 @@ class BestOfNOptions(AnswerOptions, PredictOptions):
     """Options of best-of-n, beside those of making answers and of running models.
 
     Args:
-        reward: what scores: a reward model, or a policy, which scores by its implicit reward;
-            repeat it for several
-        calibration: evaluation.json in which `margintool evaluate` fitted the temperatures of the
-            reward models on held-out pairs; repeat it for several files. 1 for all if not given
-        revision: branch, tag or commit of reward models on the hub, not of their references
-        overlong: what to do with a candidate over max_length: cut its end, or stop
-        out: folder for answers, scores, the table and the picture
-        bootstrap: resamples of prompts behind the 95% intervals; 0 for none
-        seed: seed of the answers and of the resamples
+        reward: What scores: a reward model, or a policy, which scores by its implicit reward;
+            repeat it for several.
+        calibration: The evaluation.json in which `margintool evaluate` fitted the temperatures of
+            the reward models on held-out pairs; repeat it for several files. 1 for all if not
+            given.
+        revision: Branch, tag or commit of reward models on the hub, not of their references.
+        overlong: What to do with a candidate over max_length: cut its end, or stop.
+        out: Folder for answers, scores, the table and the picture.
+        bootstrap: Resamples of prompts behind the 95% intervals; 0 for none.
+        seed: Seed of the answers and of the resamples.
     """
 
     reward: tuple[str, ...]

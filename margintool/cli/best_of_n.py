@@ -46,7 +46,7 @@ _N = typer.Option(
     show_default=False,
 )
 _JSON = Annotated[
-    bool | None, typer.Option("--json", help="print best_of_n.json, and nothing else")
+    bool | None, typer.Option("--json", help="Print best_of_n.json, and nothing else.")
 ]
 
 best_of_n_command = command_from(

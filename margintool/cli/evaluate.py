@@ -96,10 +96,10 @@ def _evaluate(given: Given) -> None:
 
 
 _JSON = Annotated[
-    bool | None, typer.Option("--json", help="print evaluation.json, and nothing else")
+    bool | None, typer.Option("--json", help="Print evaluation.json, and nothing else.")
 ]
 _SUITE = Annotated[
-    str | None, typer.Option(help=f"a known set of tasks instead of --data: {', '.join(SUITES)}")
+    str | None, typer.Option(help=f"A known set of tasks instead of --data: {', '.join(SUITES)}.")
 ]
 
 evaluate_command = command_from(

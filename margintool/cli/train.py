@@ -22,7 +22,7 @@ losses` list what --model and --loss take.
 RECIPES = {
     "config": CONFIG,
     "preset": Annotated[
-        str | None, typer.Option(help="published recipe (see `margintool presets`)")
+        str | None, typer.Option(help="Published recipe (see `margintool presets`).")
     ],
 }
 

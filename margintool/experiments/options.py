@@ -18,19 +18,19 @@ class ExperimentOptions:
     """Options of every experiment.
 
     Args:
-        out: folder for everything that the experiment makes; if it holds an unfinished one with
-            the same settings, that one goes on
-        model: model that every run starts from, which is the reference too
-        lr: peak learning rate; 1e-3 is for tiny
-        epochs: passes over the training pairs
-        beta: strength of the pull to the reference model
-        batch_size: pairs per optimizer step
-        max_length: most tokens of a conversation
-        seed: seed of what is simulated and of the bootstrap; models are trained with this seed and
-            the ones after
-        seeds: models to train per arm, each with its own seed
-        device: auto takes a GPU where there is one
-        quick: a much smaller experiment, to see that everything works; its numbers mean little
+        out: Folder for everything that the experiment makes; if it holds an unfinished one with the
+            same settings, that one goes on.
+        model: Model that every run starts from, which is the reference too.
+        lr: Peak learning rate; 1e-3 is for tiny.
+        epochs: Passes over the training pairs.
+        beta: Strength of the pull to the reference model.
+        batch_size: Pairs per optimizer step.
+        max_length: Most tokens of a conversation.
+        seed: Seed of what is simulated and of the bootstrap; models are trained with this seed and
+            the ones after.
+        seeds: Models to train per arm, each with its own seed.
+        device: Where to compute: auto takes a GPU where there is one.
+        quick: A much smaller experiment, to see that everything works; its numbers mean little.
     """
 
     out: Path
@@ -66,8 +66,8 @@ class SyntheticOptions(ExperimentOptions):
     """Options of `experiment synthetic`: three gammas and DPO.
 
     Args:
-        epochs: passes over the training pairs
-        seeds: models to train per arm, each with its own seed
+        epochs: Passes over the training pairs.
+        seeds: Models to train per arm, each with its own seed.
     """
 
     epochs: float = 2.0
@@ -79,10 +79,10 @@ class DataOptions(ExperimentOptions):
     """Options of an experiment that reads data of the user's own as well.
 
     Args:
-        data: pair file from `margintool score`, in place of simulated votes; or raw votes, which
-            are scored by --source shp with targets that are the shares of the votes. A fifth of
-            its prompts is held out
-        limit: read only the first pairs of the data
+        data: Pair file from `margintool score`, in place of simulated votes; or raw votes, which
+            are scored by --source shp with targets that are the shares of the votes. A fifth of its
+            prompts is held out.
+        limit: Read only the first pairs of the data.
     """
 
     data: Path | None = None
@@ -99,8 +99,8 @@ class OverfittingOptions(DataOptions):
     """Options of `experiment overfitting`: few pairs, many epochs.
 
     Args:
-        epochs: passes over the training pairs; held-out pairs are measured after each
-        seeds: models to train per arm, each with its own seed
+        epochs: Passes over the training pairs; held-out pairs are measured after each.
+        seeds: Models to train per arm, each with its own seed.
     """
 
     epochs: float = 12.0
@@ -112,9 +112,9 @@ class CrossDatasetOptions(ExperimentOptions):
     """Options of `experiment cross-dataset`.
 
     Args:
-        data: two pair files from `margintool score`, in place of two simulated sources: give the
-            option twice. A fifth of each one's prompts is held out
-        limit: read only the first pairs of each of them
+        data: Two pair files from `margintool score`, in place of two simulated sources: give the
+            option twice. A fifth of each one's prompts is held out.
+        limit: Read only the first pairs of each of them.
     """
 
     data: tuple[str, ...] = ()

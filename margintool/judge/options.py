@@ -43,8 +43,8 @@ class JudgeOptions(ServerOptions):
 
     Args:
         judge_model: Model that judges, as the server names it; repeat it for several judges.
-        mode: single rates each answer by itself, pair compares two in both orders, aspects rates
-            each answer by UltraFeedback's four aspects.
+        mode: What a judge is asked: single rates each answer by itself, pair compares two in both
+            orders, aspects rates each answer by UltraFeedback's four aspects.
         reference: Column with a reference answer that the judge is shown.
         rubric: File with your own criteria: text; for --mode aspects YAML, name: definition.
         template: Your own prompt, a Jinja file (see docs/judge.md).

@@ -16,12 +16,13 @@ class SimilarityOptions:
         similarity_model: Model of sentence-transformers, hub id or folder. If not given
             sentence-transformers/all-MiniLM-L6-v2, and for --metric cross-encoder
             cross-encoder/stsb-distilroberta-base.
-        metric: cosine takes 1 - cosine of the answers' embeddings, euclidean their distance,
-            cross-encoder 1 - the similarity that a cross-encoder gives the two.
+        metric: How unlike two answers are: cosine takes 1 - cosine of the answers' embeddings,
+            euclidean their distance, cross-encoder 1 - the similarity that a cross-encoder gives
+            the two.
         with_prompt: Embed the last user message and the answer together, not the answer alone.
         pooling: A text longer than the model reads at once: the mean of its chunks, or its
             beginning only.
-        device: cpu, cuda, cuda:1 or mps; the fastest there is if not given.
+        device: Where the model runs: cpu, cuda, cuda:1 or mps; the fastest there is if not given.
         dtype: What the model computes in.
         batch_tokens: Tokens computed at once, padding included; by device if not given.
         embeddings: Folder that keeps every embedding, for the next run; beside the output, as

@@ -30,29 +30,30 @@ class PredictOptions:
     for a model without one.
 
     Args:
-        reference: reference model of policies; the one that the run had if not given
-        reference_free: leave the reference model out of a policy's h, as SimPO does
-        loss: policy loss whose h is measured (see `margintool losses`); the run's if not given,
-            for a model without a run mmpo, or simpo-mm with reference_free
-        beta: how much of h one nat of log-prob is; the run's, or the loss's own default if not
-            given
-        max_length: most tokens of a conversation; as in the runs if not given, else 1024
-        max_prompt_length: most tokens of a prompt; as in the runs if not given, else no limit
-        overlong: what to do with a pair over the limit; as in the runs if not given, else truncate
-        packing: shared computes a pair's prompt once for both answers; padded computes each
-            conversation in a row of its own; auto shares if the model gives the same values both
-            ways
-        tokens_per_batch: most tokens in a forward pass, padding included; 1024 on a CPU and 8192 on
-            an accelerator if not given
-        micro_batch_size: most pairs in a forward pass; only tokens_per_batch bounds it if not given
-        bf16: compute in bfloat16 (autocast); on a GPU if not given
-        dtype: type the weights are loaded in; bfloat16 halves the memory
-        attn_implementation: attention kernel, such as sdpa, eager or flex_attention
-        device: auto takes a GPU where there is one
-        reference_cache: folder where log-probs and rewards are kept, by what the model computes;
-            none keeps nothing; margintool/reference in the user's cache folder if not given
-        trust_remote_code: run code that comes with a hub model
-        revision: branch, tag or commit of a model on the hub, not of its reference
+        reference: Reference model of policies; the one that the run had if not given.
+        reference_free: Leave the reference model out of a policy's h, as SimPO does.
+        loss: Policy loss whose h is measured (see `margintool losses`); the run's if not given, for
+            a model without a run mmpo, or simpo-mm with reference_free.
+        beta: How much of h one nat of log-prob is; the run's, or the loss's own default if not
+            given.
+        max_length: Most tokens of a conversation; as in the runs if not given, else 1024.
+        max_prompt_length: Most tokens of a prompt; as in the runs if not given, else no limit.
+        overlong: What to do with a pair over the limit; as in the runs if not given, else truncate.
+        packing: How pairs lie in rows: shared computes a pair's prompt once for both answers;
+            padded computes each conversation in a row of its own; auto shares if the model gives
+            the same values both ways.
+        tokens_per_batch: Most tokens in a forward pass, padding included; 1024 on a CPU and 8192 on
+            an accelerator if not given.
+        micro_batch_size: Most pairs in a forward pass; only tokens_per_batch bounds it if not
+            given.
+        bf16: Compute in bfloat16 (autocast); on a GPU if not given.
+        dtype: Type the weights are loaded in; bfloat16 halves the memory.
+        attn_implementation: Attention kernel, such as sdpa, eager or flex_attention.
+        device: Where to compute: auto takes a GPU where there is one.
+        reference_cache: Folder where log-probs and rewards are kept, by what the model computes;
+            none keeps nothing; margintool/reference in the user's cache folder if not given.
+        trust_remote_code: Run code that comes with a hub model.
+        revision: Branch, tag or commit of a model on the hub, not of its reference.
     """
 
     reference: str | None = None
@@ -79,20 +80,21 @@ class EvaluateOptions(PredictOptions):
     """Options of `evaluate`, beside those of running a model.
 
     Args:
-        models: models to evaluate, each a run's folder, a model's or an adapter's folder, a hub id,
-            or a name from `margintool models`; several are compared on the same pairs
-        data: pair file to evaluate on, as `margintool score` writes it
-        out: folder for evaluation.json, predictions and pictures
-        held_out: data is the file that the models were trained on: take just the pairs that their
-            runs held out
-        limit: evaluate on the pairs of so many prompts, drawn by the seed
-        gamma: targets are sigma(gamma * margin); inf for hard labels, or `file` for the file's own
-            p_chosen; as on the held-out pairs of the runs if not given
-        margin_column: the margin that gamma multiplies; as in the runs if not given, else margin
-        bootstrap: resamples of prompts behind the 95% intervals; 0 for none
-        bins: bins of the calibration errors and the reliability diagram from 0 to 1, an even number
-        parts: parts of the tables by margin and by difference in length
-        seed: seed of the resamples, of the halves behind the temperature, and of limit
+        models: Models to evaluate, each a run's folder, a model's or an adapter's folder, a hub id,
+            or a name from `margintool models`; several are compared on the same pairs.
+        data: Pair file to evaluate on, as `margintool score` writes it.
+        out: Folder for evaluation.json, predictions and pictures.
+        held_out: Take just the pairs that the models' runs held out; data is then the file that
+            they were trained on.
+        limit: Evaluate on the pairs of so many prompts, drawn by the seed.
+        gamma: Targets are sigma(gamma * margin); inf for hard labels, or `file` for the file's own
+            p_chosen; as on the held-out pairs of the runs if not given.
+        margin_column: The margin that gamma multiplies; as in the runs if not given, else margin.
+        bootstrap: Resamples of prompts behind the 95% intervals; 0 for none.
+        bins: Bins of the calibration errors and the reliability diagram from 0 to 1, an even
+            number.
+        parts: Parts of the tables by margin and by difference in length.
+        seed: Seed of the resamples, of the halves behind the temperature, and of limit.
     """
 
     models: tuple[str, ...]

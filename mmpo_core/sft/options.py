@@ -16,18 +16,18 @@ class SftOptions(RunOptions):
     """Options of `sft`, beside those of RunOptions.
 
     Args:
-        data: file, glob, folder or Hugging Face dataset id; columns messages, prompt and
-            completion, or Alpaca's instruction, input and output
-        map: your column names for these: messages=COLUMN or prompt=COLUMN,completion=COLUMN (a dot
-            goes into a struct)
-        split: split of a hub or saved dataset; train_sft for UltraChat, train for others on the
-            hub, if not given
-        data_config: configuration of a hub dataset
-        data_revision: branch, tag or commit of a hub dataset
-        eval_data: file, glob or folder to evaluate on, instead of a split; rows as in data, and the
-            same map
-        lr: peak learning rate; tiny wants 3e-4 to 1e-3
-        max_length: most tokens of a conversation; the end of a longer one is cut
+        data: File, glob, folder or Hugging Face dataset id; columns messages, prompt and
+            completion, or Alpaca's instruction, input and output.
+        map: Your column names for these: messages=COLUMN or prompt=COLUMN,completion=COLUMN (a dot
+            goes into a struct).
+        split: Split of a hub or saved dataset; train_sft for UltraChat, train for others on the
+            hub, if not given.
+        data_config: Configuration of a hub dataset.
+        data_revision: Branch, tag or commit of a hub dataset.
+        eval_data: File, glob or folder to evaluate on, instead of a split; rows as in data, and the
+            same map.
+        lr: Peak learning rate; tiny wants 3e-4 to 1e-3.
+        max_length: Most tokens of a conversation; the end of a longer one is cut.
     """
 
     data: str = ULTRACHAT

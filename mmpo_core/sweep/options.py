@@ -26,22 +26,22 @@ class SweepOptions(TrainOptions):
     """Options of `sweep`: those of `train`, for every run, and lists of what differs.
 
     Args:
-        out: folder of the sweep; sweeps/MODEL-OBJECTIVE if not given
-        loss: losses to try, with commas between them
-        gamma: gammas to try, with commas between them: numbers, inf, or file for the file's own
-            p_chosen
-        beta: betas to try, with commas between them; the loss's own default if not given
-        lr: peak learning rates to try, with commas between them; tiny wants 3e-4 to 1e-3
-        seeds: how many seeds every setting is run with (3 for 0, 1 and 2), or a list of them (4,7
-            for two, 7, with a comma for one)
-        split_seed: seed of the split: all runs hold out the same prompts, whatever their seeds
-        eval_gamma: targets that all runs are measured against, so that their numbers can be
+        out: Folder of the sweep; sweeps/MODEL-OBJECTIVE if not given.
+        loss: Losses to try, with commas between them.
+        gamma: Gammas to try, with commas between them: numbers, inf, or file for the file's own
+            p_chosen.
+        beta: Betas to try, with commas between them; the loss's own default if not given.
+        lr: Peak learning rates to try, with commas between them; tiny wants 3e-4 to 1e-3.
+        seeds: How many seeds every setting is run with (3 for 0, 1 and 2), or a list of them (4,7
+            for two, 7, with a comma for one).
+        split_seed: Seed of the split: all runs hold out the same prompts, whatever their seeds.
+        eval_gamma: Targets that all runs are measured against, so that their numbers can be
             compared: sigma(eval_gamma * margin), inf for hard labels, or file for the file's own
-            p_chosen
-        keep_models: keep the model of every run; else only its metrics (run.json,
-            log_history.jsonl, train.png) are kept once it is finished
-        overwrite: do the runs of the grid that are in the folder again
-        dry_run: list the runs, which of them are done, and their optimizer steps; train nothing
+            p_chosen.
+        keep_models: Keep the model of every run; else only its metrics (run.json,
+            log_history.jsonl, train.png) are kept once it is finished.
+        overwrite: Do the runs of the grid that are in the folder again.
+        dry_run: List the runs, which of them are done, and their optimizer steps; train nothing.
     """
 
     out: Path | None = None

@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +42,27 @@ def test_every_command_has_help_an_example_and_described_options(name: str) -> N
         command = command.commands[word]
     assert f"Example: margintool {name}" in command.help
     assert all(getattr(parameter, "help", "") for parameter in command.params)
+
+
+def options_with_help() -> Iterator[tuple[str, str]]:
+    """Yield each command's options and arguments, and their help without the default."""
+
+    def walk(name: str, command: Any) -> Iterator[tuple[str, str]]:
+        for parameter in command.params:
+            text = re.sub(r" \[default: [^]]*\]$", "", parameter.help)
+            yield f"{name} {parameter.name}".strip(), text
+        for word, member in getattr(command, "commands", {}).items():
+            yield from walk(f"{name} {word}".strip(), member)
+
+    yield from walk("", get_command(app))
+
+
+def test_the_help_of_every_option_is_a_sentence() -> None:
+    """A capital letter first and a full stop last, in all commands alike."""
+    texts = dict(options_with_help())
+    assert {"version", "train lr", "score out", "judge run mode"} <= texts.keys()
+    wrong = {n: text for n, text in texts.items() if not re.fullmatch(r"[A-Z].*\.", text)}
+    assert wrong == {}
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:

@@ -17,7 +17,7 @@ class MockOptions:
         faults: Share of requests that go wrong, over all kinds (0.2), or a share for each kind:
             rate-limit, error, slow, reset, malformed (gone after two tries), refusal, filtered,
             truncated, empty, no-verdict, out-of-scale (always the same for a question), as
-            rate-limit=0.05,refusal=0.01
+            rate-limit=0.05,refusal=0.01.
         seed: Which requests go wrong.
         retry_after: Seconds that a rate-limit fault asks to wait.
         slow_seconds: Seconds that a slow fault adds.

@@ -37,8 +37,8 @@ class FitOptions:
             a place from which --resume goes on.
         max_pairs: Use at most so many pairs of the file, a seeded sample; 0 uses all.
         seed: Of the split, of shuffling and of a new head.
-        device: cpu, cuda or mps; the fastest there is if not given. Another GPU than the first is
-            picked with CUDA_VISIBLE_DEVICES.
+        device: Where the model runs: cpu, cuda or mps; the fastest there is if not given. Another
+            GPU than the first is picked with CUDA_VISIBLE_DEVICES.
         dtype: What training computes in; weights stay float32.
         resume: Go on with an interrupted fit from its last checkpoint.
         overwrite: Replace an earlier fit in the folder, once the new one is finished.

@@ -13,15 +13,15 @@ class RewardBenchOptions(PredictOptions):
     """Options of the suite, beside those of running a model.
 
     Args:
-        models: models to evaluate, as `evaluate` takes them
-        data: file with the benchmark's columns (prompt, chosen, rejected, subset, id); read from
-            the hub if not given
-        core_only: leave Prior Sets out, which have six sevenths of all examples; the average is
-            then over four sections
-        out: folder for rewardbench.json, rewardbench.parquet and predictions
-        bootstrap: resamples of prompts behind the 95% intervals; 0 for none
-        bins: bins of the calibration error on Prior Sets from 0 to 1, an even number
-        seed: seed of the resamples
+        models: Models to evaluate, as `evaluate` takes them.
+        data: File with the benchmark's columns (prompt, chosen, rejected, subset, id); read from
+            the hub if not given.
+        core_only: Leave Prior Sets out, which have six sevenths of all examples; the average is
+            then over four sections.
+        out: Folder for rewardbench.json, rewardbench.parquet and predictions.
+        bootstrap: Resamples of prompts behind the 95% intervals; 0 for none.
+        bins: Bins of the calibration error on Prior Sets from 0 to 1, an even number.
+        seed: Seed of the resamples.
     """
 
     models: tuple[str, ...]
