@@ -4,6 +4,7 @@ Every answer is on the disk as it comes (mmpo_core/generation/), so that an inte
 where it stopped.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from margintool.progress import Progress
 from mmpo_core.generation.answer_file import open_answers
 from mmpo_core.generation.asked import Answer, Asked, Sampling
 from mmpo_core.generation.fill import about_answers, answered
+
+logger = logging.getLogger("mmpo_core.best_of_n")
 
 
 def make_answers(
@@ -50,7 +53,20 @@ def make_answers(
         [_candidate(one) for one in every[first : first + options.n]]
         for first in range(0, len(every), options.n)
     ]
+    _warn_of_equal(found, options)
     return found, about_answers(source, every)
+
+
+def _warn_of_equal(found: Sequence[Sequence[Candidate]], options: BestOfNOptions) -> None:
+    """Say so where nothing seems to have been drawn: the best of n is then worth one answer."""
+    if options.n > 1 and all(len({one.text for one in answers}) == 1 for answers in found):
+        why = (
+            "its --temperature is 0"
+            if options.temperature == 0
+            else "a server may pass over --temperature, as `transformers serve` does unless the "
+            "model's generation_config.json says do_sample"
+        )
+        logger.warning("%s: the answers to each prompt are all the same (%s)", options.policy, why)
 
 
 def _candidate(answer: Answer) -> Candidate:
