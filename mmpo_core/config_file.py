@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from mmpo_core.errors import InputError, nearest
+from mmpo_core.other_names import names_here
 from mmpo_core.typed_values import typed
 
 Options = TypeVar("Options")
@@ -78,7 +79,9 @@ def read_config(path: Path, options_class: type) -> dict[str, Any]:
     for key_node, value_node in root.value:
         key, where = str(key_node.value), f"{path}, line {key_node.start_mark.line + 1}"
         if key not in hints:
-            raise InputError(f"{where}: unknown key {key!r}.{nearest(key, hints)}")
+            here = " or ".join(map(repr, names_here(key, hints)))
+            meant = f" It is called {here} here" if here else nearest(key, hints)
+            raise InputError(f"{where}: unknown key {key!r}.{meant}")
         if key in values:
             raise InputError(f"{where}: key {key!r} stands twice")
         value = _plain(value_node, where)

@@ -30,6 +30,7 @@ from margintool.cli.sft import sft_command
 from margintool.cli.similarity import SIMILARITY_COMMANDS
 from margintool.cli.sweep import sweep_command
 from margintool.cli.train import train_command
+from margintool.cli.usage_errors import ParserError, usage_message
 from mmpo_core.errors import InputError, UnfinishedError
 
 app = typer.Typer(
@@ -109,12 +110,13 @@ def run(argv: Sequence[str]) -> int:
     """
     debug = "--debug" in argv
     try:
-        app(args=[arg for arg in argv if arg != "--debug"], prog_name="margintool")
+        words = [arg for arg in argv if arg != "--debug"]
+        status = app(args=words, prog_name="margintool", standalone_mode=False) or 0
     except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 1
-        if status == 130:
-            _complain("interrupted; no file was left half-written")
-        return status
+        return stop.code if isinstance(stop.code, int) else 1
+    except ParserError as error:
+        _complain(usage_message(error))
+        return 2
     except InputError as error:
         if debug:
             raise
@@ -130,7 +132,9 @@ def run(argv: Sequence[str]) -> int:
             raise
         _complain(f"failed: {type(error).__name__}: {error}\nAdd --debug to see the traceback.")
         return 1
-    return 0
+    if status == 130:
+        _complain("interrupted; no file was left half-written")
+    return status
 
 
 def _complain(message: str) -> None:

@@ -40,6 +40,7 @@ def test_values_come_in_their_fields_types(tmp_path: Path):
     ("text", "message"),
     [
         ("lr: 1\nbatchsize: 3\n", r"run.yaml, line 2: unknown key 'batchsize'. .*'batch_size'\?"),
+        ("learning_rate: 1\n", r"line 1: unknown key 'learning_rate'. It is called 'lr' here$"),
         ("loss: dop\n", r"line 1: loss: 'dop' is not one of .* Did you mean 'dpo'\?"),
         ("\nlr: [1]\n", r"line 2: lr: expected a number, got \[1\]"),
         ("lr: true\n", "lr: expected a number, got True"),
