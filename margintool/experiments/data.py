@@ -131,12 +131,12 @@ def known_margins(folder: Path, sizes: SimulationOptions) -> Data:
 
 def simulated_ratings(folder: Path, sizes: SimulationOptions) -> Data:
     """Draw ratings by people of another taste, in points; see noisy_ratings."""
-    # Another seed: other prompts and answers than those of the votes.
+    # Another seed: other pairs than those of the votes.
     drawn, worth = simulate(replace(sizes, seed=sizes.seed + 1)), raters_taste()
-    train = _rated(
-        drawn.train, folder / "ratings-train", RATINGS, noisy_ratings(worth, sizes.seed + 1)
-    )
-    held_out = _rated(drawn.heldout, folder / "ratings-heldout", KNOWN, true_qualities(worth))
+    rows, others = _asked_otherwise(drawn.train), _asked_otherwise(drawn.heldout)
+    rate = noisy_ratings(worth, sizes.seed + 1)
+    train = _rated(rows, folder / "ratings-train", RATINGS, rate)
+    held_out = _rated(others, folder / "ratings-heldout", KNOWN, true_qualities(worth))
     return Data("ratings", train, held_out, _about("simulated ratings", train, held_out))
 
 
@@ -166,6 +166,11 @@ def own_data(path: Path, folder: Path, *, limit: int | None, seed: int) -> Data:
     for part, rows in parts.items():
         write_pairs(table.filter(rows), files[part], metadata)
     return Data(name, files["train"], files["heldout"], _about(str(path), *files.values()))
+
+
+def _asked_otherwise(rows: Sequence[Row]) -> list[Row]:
+    """Return rows whose prompts are none of the votes': there are few, and a seed repeats them."""
+    return [{**row, "history": f"do {row['history']}"} for row in rows]
 
 
 def _rated(rows: Sequence[Row], name: Path, scoring: dict[str, Any], rate: Rate) -> Path:

@@ -94,6 +94,11 @@ def test_ratings_are_other_pairs_with_targets_of_the_defaults(tmp_path):
     assert mean == pytest.approx(0.75, abs=1e-3)
     texts = [set(read_pairs(one.train).chosen) for one in (votes, ratings)]
     assert texts[0] != texts[1]
+    asked = [
+        {prompt for file in (one.train, one.held_out) for prompt in read_pairs(file).prompt}
+        for one in (votes, ratings)
+    ]
+    assert asked[0].isdisjoint(asked[1])
 
 
 def test_own_data_is_split_by_prompts(tmp_path):
