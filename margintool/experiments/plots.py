@@ -18,6 +18,9 @@ CURVE_TITLES = {
 }
 
 
+PANELS_A_ROW = 4
+
+
 def plot_arms(
     measured: Measured,
     columns: Mapping[str, str],
@@ -26,9 +29,11 @@ def plot_arms(
     title: str,
 ) -> None:
     """Write a PNG: one panel a metric, a dot a seed, a line at the mean of each arm."""
-    figure = _figure(2.9 * len(columns), 0.45 * len(labels) + 1.5)
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axes, (metric, heading) in zip(panels, columns.items(), strict=True):
+    rows = -(-len(columns) // PANELS_A_ROW)
+    across = -(-len(columns) // rows)
+    figure = _figure(2.9 * across, (0.45 * len(labels) + 1.2) * rows + 0.3)
+    panels = figure.subplots(rows, across, sharey=True, squeeze=False).flat
+    for axes, (metric, heading) in zip(panels, columns.items(), strict=False):
         for place, by_seed in enumerate(measured.values()):
             values = np.array([one[metric].value for one in by_seed.values()])
             color = line_style(place)["color"]
@@ -38,6 +43,8 @@ def plot_arms(
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="x", alpha=0.3)
         plain(axes)
+    for axes in panels[len(columns) :]:
+        axes.remove()
     panels[0].set_yticks(range(len(labels)), list(labels.values()))
     panels[0].invert_yaxis()
     figure.suptitle(f"{title}: a dot a seed, bars are means")
