@@ -25,6 +25,7 @@ from margintool.experiments.comparing import (
 )
 from margintool.experiments.options import ExperimentOptions
 from margintool.page.experiment_file import EXPERIMENT_FILE as EXPERIMENT_FILE
+from mmpo_core.command_line import changed_words
 from mmpo_core.options import plain_values
 from mmpo_core.run_folder import write_json
 
@@ -41,6 +42,12 @@ def settings_of(options: ExperimentOptions) -> dict[str, Any]:
     plain = plain_values(options)
     plain.pop("out")
     return {name: list(one) if isinstance(one, tuple) else one for name, one in plain.items()}
+
+
+def command_of(name: str, options: ExperimentOptions) -> list[str]:
+    """Return an experiment's command as words, with the options that are not as by default."""
+    words = changed_words(type(options), plain_values(options))
+    return ["margintool", "experiment", name, *words]
 
 
 @dataclass
@@ -124,6 +131,7 @@ def finish(
     content = {
         "experiment": record.name,
         "settings": settings_of(options),
+        "command": command_of(record.name, options),
         "seeds": options.training_seeds,
         "data": [dict(one) for one in record.data],
         "tables": record.tables,

@@ -23,6 +23,7 @@ from margintool.experiments.options import ExperimentOptions, check
 from margintool.experiments.record import (
     EXPERIMENT_FILE,
     RUN_FILES,
+    command_of,
     finished_seconds,
     settings_of,
 )
@@ -74,7 +75,7 @@ def begin(name: str, options: ExperimentOptions) -> float:
     if not path.is_file() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an experiment's folder. Give another --out")
     check_writable(folder)
-    write_json(path, wanted)
+    write_json(path, {**wanted, "command": command_of(name, options)})
     return time.monotonic()
 
 

@@ -18,6 +18,7 @@ from margintool.mt_bench.facts import PUBLISHED, PUBLISHED_SOURCE
 from margintool.mt_bench.options import MtBenchOptions
 from margintool.mt_bench.questions import Question, Texts, file_facts
 from margintool.mt_bench.table import Table
+from mmpo_core.options import plain_values
 from mmpo_core.pair_file import whole_file
 from mmpo_core.run_folder import write_json
 from mmpo_core.run_record import versions
@@ -124,6 +125,7 @@ def write_report(
     """
     problems = [problem for problem in rated.problems if problem is not None]
     report = {
+        "arguments": plain_values(options),
         **about,
         "questions": file_facts(options.data),
         "references": file_facts(options.references),

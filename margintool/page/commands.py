@@ -71,7 +71,9 @@ def _run(run: Run) -> str:
 
 
 def _experiment(experiment: Result) -> str:
-    """Return the command; its record does not tell what was given, so that all is."""
+    """Return the command, with every setting where the file does not say what was given."""
+    if "command" in experiment.content:
+        return shlex.join(map(str, experiment.content["command"]))
     settings = experiment.content["settings"]
     words = [
         word

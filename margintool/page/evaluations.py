@@ -5,12 +5,14 @@ it). Read by gathering.py.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from margintool.page.folders import Result
 from margintool.page.pictures import embedded
+from margintool.page.trained_on import trained_on_unknown, trained_on_warnings
 from margintool.page.views import Block, Gallery, Paragraph, Part, Picture, Table
-from margintool.page.words import estimate, with_interval
+from margintool.page.words import difference, estimate, maybe, parts, with_interval
 from margintool.report.rows import Grid
 from margintool.report.words import count, counted
 from mmpo_core.evaluate.metrics import LESS, MAIN, METRICS, MORE
@@ -25,7 +27,10 @@ def metric_blocks(evaluation: Result) -> list[Block]:
     held = f"{counted(first['pairs'], 'pair')}, {counted(first['prompts'], 'prompt')}, "
     what = f"{held}{counted(first['ties'], 'tie')}{_intervals(evaluation)}"
     names = list(first["metrics"])
-    blocks: list[Block] = [Table(what, _metrics(models, [one for one in MAIN if one in names]))]
+    blocks: list[Block] = [Paragraph(line) for line in trained_on_warnings(evaluation.content)]
+    blocks.append(Table(what, _metrics(models, [one for one in MAIN if one in names])))
+    unknown = trained_on_unknown(evaluation.content)
+    blocks += [Paragraph(line, quiet=True) for line in unknown]
     blocks += _differences(evaluation.content.get("differences") or [])
     blocks.append(Part("All metrics", [Table(what, _metrics(models, names))], folded=True))
     return [*blocks, *_temperatures(models)]
@@ -53,21 +58,24 @@ def _label(name: str) -> str:
 
 
 def _differences(found: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """Return the paired differences of models: the main metrics, and all of them folded."""
+    """Return the paired differences, a table a pair of models, and all metrics folded."""
     if not found:
         return []
-    titles = ("a", "b", "metric", ">a - b", ">p")
-    main, rows = [], []
-    for one in found:
-        p = "-" if one["p"] is None else f"{one['p']:.3g}"
-        row = (one["a"], one["b"], _label(one["metric"]), with_interval(one), p)
-        rows.append(row)
-        main += [row] if one["metric"] in MAIN else []
-    caption = "Differences on the same pairs"
-    return [
-        Table(caption, Grid(titles, main)),
-        Part("All differences", [Table(caption, Grid(titles, rows))], folded=True),
+    main: list[Block] = []
+    every: list[Block] = []
+    for (a, b), group in groupby(found, key=lambda one: (one["a"], one["b"])):
+        rows = list(group)
+        title = f"{a} less {b}, on the same pairs"
+        every.append(_difference_table(title, rows))
+        main.append(_difference_table(title, [one for one in rows if one["metric"] in MAIN]))
+    return [*main, Part("All differences", every, folded=True)]
+
+
+def _difference_table(title: str, found: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (_label(one["metric"]), difference(one), maybe(one["p"], "{:.3f}".format)) for one in found
     ]
+    return Table(title, Grid(("metric", ">difference", ">p"), rows))
 
 
 def _temperatures(models: Mapping[str, Any]) -> list[Block]:
@@ -147,7 +155,7 @@ def breakdown_blocks(evaluation: Result) -> list[Block]:
     }
     for key, words in kinds.items():
         tables: list[Block] = [
-            Table(f"{name}, {words}", _breakdown(rows))
+            Table(f"{name}, {'' if 'name' in rows[0] else _in(rows)}{words}", _breakdown(rows))
             for name, model in evaluation.content["models"].items()
             if (rows := model.get(key))
         ]
@@ -158,13 +166,17 @@ def breakdown_blocks(evaluation: Result) -> list[Block]:
     return blocks
 
 
+def _in(rows: Sequence[Mapping[str, Any]]) -> str:
+    return f"in {parts(len(rows))} "
+
+
 def _breakdown(rows: Sequence[Mapping[str, Any]]) -> Grid:
     named = "name" in rows[0]
     names = [name for name in MAIN if name in rows[0]["metrics"]]
     head = ("source",) if named else (">from", ">to")
     cells = [
         (
-            *((row["name"],) if named else (f"{row['lowest']:.4g}", f"{row['highest']:.4g}")),
+            *((row["name"],) if named else (f"{row['lowest']:.3g}", f"{row['highest']:.3g}")),
             count(int(row["pairs"])),
             *(with_interval(row["metrics"][name]) for name in names),
         )

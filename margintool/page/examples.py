@@ -13,6 +13,7 @@ from margintool.page.data import pair_facts
 from margintool.page.folders import Result
 from margintool.page.texts import begins, said
 from margintool.page.views import Block, Example, Part
+from margintool.page.words import estimate
 from margintool.report.words import number
 from mmpo_core.evaluate.predictions import Predictions, prediction_file
 from mmpo_core.evaluation import probability_of
@@ -75,8 +76,8 @@ def _example(predictions: Predictions, row: int, pair: dict[str, Any]) -> Exampl
     says = float(probability_of(h))
     title = f"Model {says:.3f}, target {target:.3f}: {begins(pair.get('prompt'))}"
     own = [
-        ("model's P(chosen is better)", f"{says:.4f}"),
-        ("target", f"{target:.4f}"),
+        ("model's P(chosen is better)", estimate(says)),
+        ("target", estimate(target)),
         ("reward margin h", number(h)),
         ("score of chosen", number(float(predictions.chosen_score[row]))),
         ("score of rejected", number(float(predictions.rejected_score[row]))),

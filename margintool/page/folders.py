@@ -21,12 +21,9 @@ from mmpo_core.checkpoints import numbered_checkpoints
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.rewardbench.running import REPORT as REWARD_BENCH
 from mmpo_core.evaluate.running import EVALUATION
-from mmpo_core.run_folder import RUN_FILE
+from mmpo_core.run_folder import HISTORY_FILE, RUN_FILE
 from mmpo_core.short_names import short_names
 from mmpo_core.sweep.files import SWEEP_FILE
-
-# As run_folder.write_history writes it, when a run is finished.
-HISTORY_FILE = "log_history.jsonl"
 
 Entry = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from margintool.page.experiments import experiment_section
 from margintool.page.folders import Folders, Result, understood
 from margintool.page.held_out import by_margin_part, held_out_part
 from margintool.page.mt_bench import mt_bench_section
-from margintool.page.pair_files import PairFile, find_pair_files
+from margintool.page.pair_files import PairFile, find_pair_files, some
 from margintool.page.reward_bench import reward_bench_section
 from margintool.page.runs import (
     overfitting_section,
@@ -29,8 +29,6 @@ from margintool.report.scan import Scan
 # Reasons for what is left out.
 _NO_EVALUATION = "no folder of margintool evaluate was given"
 _NOTHING_MEASURED = "nothing was held out, and nothing evaluated"
-# So many uses of a pair file are named.
-_USES = 4
 _ONE_LOOK = "no run was evaluated more than once on its way (--eval-steps)"
 
 
@@ -93,7 +91,7 @@ def _data(
     summaries: list[Block] = []
     targets: list[Block] = []
     for file, (report, found) in zip(files, read, strict=True):
-        uses = Paragraph(f"Read for: {_some(file.uses)}.", quiet=True)
+        uses = Paragraph(f"Read for: {some(file.uses)}.", quiet=True)
         summaries.append(Part(file.path.name, [uses, *summary_blocks(report)]))
         blocks = target_blocks(report, found)
         if blocks:
@@ -108,12 +106,6 @@ def _data(
         )
         sections.append(Section("targets", "Margins and targets", [Paragraph(note), *targets]))
     return sections
-
-
-def _some(uses: Sequence[str]) -> str:
-    """Return what a file was read for; the runs of a sweep would fill the page."""
-    shown = ", ".join(uses[:_USES])
-    return shown if len(uses) <= _USES else f"{shown} and {len(uses) - _USES} more"
 
 
 def _held_out(folders: Folders) -> Section | None:

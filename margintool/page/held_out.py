@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from margintool.page.folders import Run
-from margintool.page.views import Block, Paragraph, Part, Table
-from margintool.page.words import estimate, maybe
+from margintool.page.views import Block, Paragraph, Part, Table, unless_long
+from margintool.page.words import estimate, maybe, parts
 from margintool.report.rows import Grid
 from margintool.report.words import count, counted
 
@@ -39,7 +39,7 @@ def held_out_part(runs: Sequence[Run]) -> list[Block]:
     ]
     titles = ("run", ">held out", *(f">{_METRICS[name]}" for name in names))
     caption = "At the end of each run. Intervals are given by margintool evaluate"
-    blocks: list[Block] = [Table(caption, Grid(titles, cells))]
+    blocks: list[Block] = [unless_long(Table(caption, Grid(titles, cells)))]
     blocks += [Paragraph(line, quiet=True) for line in comparability(measured)]
     return blocks
 
@@ -101,7 +101,8 @@ def by_margin_part(runs: Sequence[Run]) -> list[Block]:
             for row in rows
         ]
         if cells:
-            blocks.append(Table(f"{run.name}, held-out pairs by margin", Grid(titles, cells)))
+            caption = f"{run.name}, held-out pairs in {parts(len(cells))} by margin"
+            blocks.append(Table(caption, Grid(titles, cells)))
     if len(blocks) <= 3:
         return blocks
     return [Part(f"By margin, {counted(len(blocks), 'run')}", blocks, folded=True)]

@@ -13,6 +13,9 @@ from margintool.page.folders import Folders
 from mmpo_core.errors import InputError
 from mmpo_core.run_record import fingerprint
 
+# So many uses of a pair file are named.
+_USES = 4
+
 
 @dataclass(frozen=True)
 class PairFile:
@@ -41,16 +44,25 @@ def find_pair_files(folders: Folders, given: Sequence[Path]) -> tuple[list[PairF
             f"{unknown[0]}: none of the folders tells of a file with this content. Leave --pairs "
             "out, or give the file that was trained or evaluated on"
         )
+    # An experiment keeps its own, wherever its folder is now.
+    kept = [path for one in folders.experiments for path in one.folder.glob("data/*.parquet")]
+    known = {_fingerprint_of(path): path for path in kept} | known
     found, missing = [], []
     for content, (recorded, uses) in wanted.items():
         path = known.get(content) or recorded
         if not path.is_file():
-            missing.append(f"{recorded} ({', '.join(uses)}) is not there; --pairs names its place")
+            missing.append(f"{recorded} ({some(uses)}) is not there; --pairs names its place")
         elif path is recorded and _fingerprint_of(path) != content:
-            missing.append(f"{recorded} ({', '.join(uses)}) has changed since it was read")
+            missing.append(f"{recorded} ({some(uses)}) has changed since it was read")
         else:
             found.append(PairFile(path, content, uses))
     return found, missing
+
+
+def some(uses: Sequence[str]) -> str:
+    """Return what a file was read for; the runs of a sweep would fill the page."""
+    shown = ", ".join(uses[:_USES])
+    return shown if len(uses) <= _USES else f"{shown} and {len(uses) - _USES} more"
 
 
 def _fingerprint_of(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Pictures as data: URIs: drawn here as SVG, or PNGs of a folder as they are. For the sections."""
 
 import base64
-import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 from margintool.page.views import Picture
 from mmpo_core.errors import InputError
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 # CSS pixels
 _PER_INCH = 96
+_COLORS = 255
 # Small, so that on a phone the labels are still of 10 pixels and more.
 SIZE = (4.8, 3.6)
 
@@ -49,32 +48,24 @@ def drawn(
 
 
 def embedded(path: Path, alt: str, caption: str = "") -> Picture:
-    """Return a PNG file as a picture.
+    """Return a PNG file as a picture, in few colors: a plot has few, and a page many pictures.
 
     Raises:
         InputError: if it cannot be read or is no PNG.
     """
+    from PIL import Image
+
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) < 24 or not content.startswith(_PNG):
-        raise InputError(f"{path}: is not a PNG picture")
-    # The header's first chunk: width and height, four bytes each.
-    width, height = (
-        round(side * _PER_INCH / _dots_per_inch(content))
-        for side in struct.unpack(">II", content[16:24])
-    )
-    return Picture(_uri("image/png", content), width, height, alt, caption)
-
-
-def _dots_per_inch(png: bytes) -> float:
-    """Return how finely a PNG was drawn; a dot is a CSS pixel if it does not say."""
-    at = png.find(b"pHYs", 24, 4096)
-    if at < 0 or len(png) < at + 13:
-        return _PER_INCH
-    per_meter, _, unit = struct.unpack(">IIB", png[at + 4 : at + 13])
-    return per_meter * 0.0254 if unit == 1 and per_meter else _PER_INCH
+        with Image.open(path, formats=["PNG"]) as image:
+            finely = float(image.info.get("dpi", (_PER_INCH, _PER_INCH))[0]) or _PER_INCH
+            written = BytesIO()
+            image.convert("RGBA").quantize(_COLORS, Image.Quantize.FASTOCTREE).save(written, "png")
+    except Image.UnidentifiedImageError as error:
+        raise InputError(f"{path}: is not a PNG picture") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    width, height = (round(side * _PER_INCH / finely) for side in image.size)
+    return Picture(_uri("image/png", written.getvalue()), width, height, alt, caption)
 
 
 def _uri(kind: str, content: bytes) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from margintool.page.folders import Result
+from margintool.page.trained_on import trained_on_unknown, trained_on_warnings
 from margintool.page.views import Block, Paragraph, Section, Table
 from margintool.page.words import maybe
 from margintool.report.rows import Grid
@@ -37,7 +38,8 @@ def reward_bench_section(bench: Result, number: int) -> Section:
     ]
     titles = ("section", *(f">{label}" for label in models), *(f">{name}*" for name in beside))
     source = f"* published, for orientation only: {published['source']}"
-    blocks: list[Block] = [Table(f"Scores in percent; {source}", Grid(titles, rows))]
+    blocks: list[Block] = [Paragraph(line) for line in trained_on_warnings(bench.content)]
+    blocks.append(Table(f"Scores in percent; {source}", Grid(titles, rows)))
     blocks += [
         Paragraph(
             f"{label}: {counted(found['ties'], 'tie')}, counted as misses, as RewardBench does.",
@@ -46,6 +48,7 @@ def reward_bench_section(bench: Result, number: int) -> Section:
         for label, found in models.items()
         if found["ties"]
     ]
+    blocks += [Paragraph(line, quiet=True) for line in trained_on_unknown(bench.content)]
     return Section(f"rewardbench-{number}", "RewardBench", blocks)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from margintool.page.curves import HELD_OUT, TRAINING, pictures, points
 from margintool.page.folders import Run
 from margintool.page.held_out import comparability
-from margintool.page.views import Block, Gallery, Paragraph, Part, Section, Table
+from margintool.page.views import Block, Gallery, Paragraph, Part, Section, Table, unless_long
 from margintool.page.words import estimate, maybe
 from margintool.report.rows import Grid
 from margintool.report.words import count, counted
@@ -39,7 +39,7 @@ def runs_section(runs: Sequence[Run]) -> Section:
         )
         for run in runs
     ]
-    blocks: list[Block] = [Table(f"{counted(len(runs), 'run')}", Grid(titles, cells))]
+    blocks: list[Block] = [unless_long(Table(counted(len(runs), "run"), Grid(titles, cells)))]
     blocks += [Paragraph(line, quiet=True) for line in _remarks(runs)]
     return Section("runs", "Runs", blocks)
 

@@ -6,6 +6,7 @@ from typing import Any
 from margintool.page.folders import Result
 from margintool.page.pictures import embedded
 from margintool.page.views import Block, Gallery, Paragraph, Section, Table
+from margintool.page.words import estimate
 from margintool.report.rows import Grid
 from margintool.report.words import count
 
@@ -29,10 +30,13 @@ def sweep_section(sweep: Result, number: int) -> Section:
     rows = [_setting(row) for row in sweep.content["settings"]]
     titles = ("setting", ">seeds", *(f">{title}" for title in _SWEEP.values()))
     caption = "Means over seeds, ± their standard deviation; held-out pairs"
-    blocks: list[Block] = [Table(caption, Grid(titles, rows)), Paragraph(_best(sweep))]
+    blocks: list[Block] = [Table(caption, Grid(titles, rows))]
+    # One alone is neither the best nor a curve.
+    several = len(sweep.content["settings"]) > 1
+    blocks += [Paragraph(_best(sweep))] if several else []
     picture = sweep.folder / "sweep.png"
     finished = any(row["seeds"] for row in sweep.content["settings"])
-    if finished and picture.is_file():
+    if several and finished and picture.is_file():
         alt = (
             "Accuracy, ECE, NLL and reward margin against gamma, a line for each setting of "
             f"{sweep.name}; the numbers are in the table above."
@@ -56,8 +60,8 @@ def _words(setting: Mapping[str, Any]) -> str:
 def _average(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "-"
-    spread = "" if found["spread"] is None else f" ± {found['spread']:.2g}"
-    return f"{found['mean']:.4f}{spread}"
+    spread = "" if found["spread"] is None else f" ± {estimate(found['spread'])}"
+    return f"{estimate(found['mean'])}{spread}"
 
 
 def _best(sweep: Result) -> str:

@@ -13,6 +13,8 @@ from margintool.report.rows import Fact, Grid
 _WIDE = 700
 # At this share of a picture's size its labels, of 10 points, are as high as the page's smallest.
 _READABLE = 0.8
+# Rows; a table of more is folded.
+_LONG = 12
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ class Part:
     folded: bool = False
 
 
+def unless_long(table: Table) -> "Table | Part":
+    """Return a table, folded where its rows would push out of sight what comes after it."""
+    return table if len(table.grid.rows) <= _LONG else Part(table.caption, [table], folded=True)
+
+
 Block = Paragraph | Facts | Table | Gallery | Code | Example | Part
 
 
@@ -130,6 +137,7 @@ class Page:
     Attributes:
         title: its heading.
         lead: what it is about, in a sentence.
+        opening: what is read first.
         sections: what there is to show.
         left_out: what there was nothing to show of, each with the reason.
     """
@@ -138,3 +146,4 @@ class Page:
     lead: str
     sections: Sequence[Section]
     left_out: Sequence[str] = ()
+    opening: Sequence[Block] = ()

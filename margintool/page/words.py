@@ -14,14 +14,25 @@ def maybe(value: Any, write: Callable[[Any], str]) -> str:
 
 
 def estimate(value: float | None) -> str:
-    """Write a metric with four decimals; `-` where it is not defined."""
+    """Write a metric as `evaluate` prints it, with three decimals; `-` where it is not defined."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.4f}" if abs(value) < 1000 else number(value)
+    return f"{value:.3f}" if abs(value) < 1000 else number(value)
+
+
+def parts(number: int) -> str:
+    """Name the parts of pairs in the order of something, `quarters`."""
+    return {4: "quarters", 5: "fifths"}.get(number, f"{number} parts")
 
 
 def with_interval(found: Mapping[str, Any] | None) -> str:
-    """Write an estimate and its interval, `0.8123 (0.7501 to 0.8690)`."""
+    """Write an estimate and its interval, `0.812 (0.750 to 0.869)`."""
     if found is None:
         return "-"
     return interval_words.with_interval(found["value"], found["low"], found["high"], estimate)
+
+
+def difference(found: Mapping[str, Any]) -> str:
+    """Write a difference and its interval, each with its sign."""
+    ends = found["value"], found["low"], found["high"]
+    return interval_words.with_interval(*ends, "{:+.3f}".format)

@@ -10,6 +10,7 @@ from pathlib import Path
 from margintool.page.data import data_sections
 from margintool.page.folders import Folders, read_folders
 from margintool.page.gathering import gather
+from margintool.page.opening import opening_blocks
 from margintool.page.render import check_html, write_page
 from margintool.page.views import Page
 from margintool.progress import Progress, no_progress
@@ -97,7 +98,8 @@ def report_page(
     check_html(Path(out))
     found = read_folders([Path(folder) for folder in folders])
     sections, left_out = gather(found, [Path(path) for path in pairs], examples, progress)
-    page = Page(title or _title(found), _lead(found), sections, left_out)
+    opening = opening_blocks(found)
+    page = Page(title or _title(found), _lead(found), sections, left_out, opening)
     write_page(page, Path(out))
     return WrittenPage(Path(out), [section.title for section in sections], left_out)
 

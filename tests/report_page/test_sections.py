@@ -62,7 +62,7 @@ def test_overfitting_says_where_the_nll_was_least(tmp_path: Path, pairs: Path) -
     [part] = _parts(overfitting_section(found.runs))
     [table] = _tables(part.blocks)
     assert [list(row) for row in table.grid.rows] == [
-        ["a", "0.5000", "20", "0.7000", "2.0000", "3.0000"]
+        ["a", "0.500", "20", "0.700", "2.000", "3.000"]
     ]
     gallery = part.blocks[0]
     assert isinstance(gallery, Gallery)
