@@ -4,6 +4,7 @@ It goes in parts, after each of which the cache is written: all processes comput
 among them, and the first one writes what they found.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,10 @@ from mmpo_core.processes import gathered, process
 from mmpo_core.reference_cache import ReferenceCache
 from mmpo_core.reference_part import ReferenceRows, joined
 
-# About how long a part is computed: what a killed process loses.
+logger = logging.getLogger("mmpo_core.train.reference")
+
+# About how long a part is computed: what a killed process loses, and how often a line is written
+# where no terminal shows a bar.
 PART_SECONDS = 30.0
 _FIRST_PART_TOKENS = 1 << 14
 
@@ -101,8 +105,10 @@ class ReferencePass:
             InputError: if a log-prob is not finite, or the cache cannot be written.
         """
         start, part_tokens, positions = 0, _FIRST_PART_TOKENS, 0
-        with self._bar(batches) as bar:
+        total, done = sum(map(len, batches)), 0
+        with self._bar(total) as bar:
             while start < len(batches):
+                self._tell(done, total)
                 end = self._part_end(batches, start, part_tokens * self.processes)
                 shares = gathered(
                     self._share(batches[start:end][self.number :: self.processes], bar)
@@ -112,6 +118,7 @@ class ReferencePass:
                 # from the numbers of all processes, so that they agree on the next part
                 positions += sum(share.positions for share in shares)
                 part_tokens = _next_size(part_tokens, max(share.seconds for share in shares))
+                done += sum(map(len, batches[start:end]))
                 start = end
         return positions
 
@@ -153,9 +160,13 @@ class ReferencePass:
                 "float32, or look whether its weights are whole"
             )
 
-    def _bar(self, batches: Sequence[Ints]) -> Any:
-        quiet = not batches or self.number > 0 or not sys.stderr.isatty()
-        total = sum(map(len, batches))
+    def _tell(self, done: int, total: int) -> None:
+        """Write how far the pass is where there is no bar, in the log of a job for one."""
+        if self.number == 0 and not sys.stderr.isatty():
+            logger.info("%s: %s of %s pairs computed", self.of.title, f"{done:,}", f"{total:,}")
+
+    def _bar(self, total: int) -> Any:
+        quiet = not total or self.number > 0 or not sys.stderr.isatty()
         return tqdm(total=total, desc=self.of.title, disable=quiet, leave=False)
 
 

@@ -1,5 +1,6 @@
 """The reference pass: right numbers, nothing computed twice, nothing lost to an interrupt."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -177,6 +178,24 @@ def test_a_killed_pass_keeps_the_parts_it_has_written(
         run(pairs, cache)
     _, report = run(pairs, ReferenceCache(tmp_path, KEY))
     assert (written[:2], report.computed) == ([2, 2], 5)
+
+
+def test_without_a_terminal_lines_say_how_far_the_pass_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """One before the first pair, one between parts; on a terminal there is a bar instead."""
+    monkeypatch.setattr("mmpo_core.reference_pass._FIRST_PART_TOKENS", 1)
+    monkeypatch.setattr("mmpo_core.reference_pass.PART_SECONDS", 0.0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    with caplog.at_level(logging.INFO, "mmpo_core.train.reference"):
+        run(encoded(id_pairs(5)))
+        assert caplog.messages == [
+            f"reference log-probs: {done} of 5 pairs computed" for done in (0, 2, 4)
+        ]
+        caplog.clear()
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+        run(encoded(id_pairs(5)))
+    assert caplog.messages == []
 
 
 def test_a_part_grows_until_it_takes_its_time():
