@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmpo_core.interval_words import interval
+
 Floats = npt.NDArray[np.float64]
 
 Z_95 = 1.959964  # the normal distribution's 97.5% quantile
@@ -150,7 +152,7 @@ class OrderCounts:
             text = f"being shown first adds {self.advantage:+.3g} {unit}"
             if self.interval is not None:
                 low, high = self.interval
-                text += f" (95% interval {low:+.3g} to {high:+.3g})"
+                text += f" (95% interval {interval(low, high, '{:+.3g}'.format)})"
             lines.append(("", text))
         return lines
 

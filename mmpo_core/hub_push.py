@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from mmpo_core.errors import InputError, UnfinishedError
+from mmpo_core.run_folder import HISTORY_FILE
 from mmpo_core.run_options import RunOptions
 
 logger = logging.getLogger("mmpo_core.train")
 
 # written beside the model; run.json stays here, for it names folders of this machine
-_WITH_MODEL = ("README.md", "log_history.jsonl", "train.png")
+_WITH_MODEL = ("README.md", HISTORY_FILE, "train.png")
 
 
 def prepare_push(options: RunOptions) -> None:

@@ -6,8 +6,8 @@ all.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,14 +20,13 @@ from margintool.layouts.mapping import apply_map, parse_map
 from margintool.layouts.raw import Raw
 from margintool.layouts.rows import Problems, as_array, is_text
 from margintool.layouts.texts import read_optional_text, read_prompt
-from margintool.progress import Progress
+from margintool.progress import Bars
 from margintool.storage import RawBatch, open_input
 from margintool.storage.option_names import own_option_names
 from mmpo_core.errors import InputError
 
 logger = logging.getLogger("mmpo_core.best_of_n")
 
-Bars = Callable[[], AbstractContextManager[Progress]]
 Conversation = tuple[dict[str, str], ...]
 
 ONE, SEVERAL = "response", "responses"

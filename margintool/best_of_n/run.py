@@ -8,16 +8,15 @@ not computed again.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from margintool.best_of_n.calibration import temperatures_of
 from margintool.best_of_n.options import BestOfNOptions, checked
-from margintool.best_of_n.reading import Bars, Prompts, read_candidates, read_prompts
+from margintool.best_of_n.reading import Prompts, read_candidates, read_prompts
 from margintool.best_of_n.results import GENERATED, PICTURE, RESULTS, ROWS, pick, write_rows
-from margintool.progress import no_progress
+from margintool.progress import Bars, no_bars
 from mmpo_core.errors import InputError
 from mmpo_core.options import plain_values, takes_options
 
@@ -45,7 +44,7 @@ def best_of_n(options: BestOfNOptions) -> BestOfN:
         InputError: for options, files and models that cannot be used.
         UnfinishedError: if a server stopped answering; what came is kept.
     """
-    return run_best_of_n(options, lambda: nullcontext(no_progress))
+    return run_best_of_n(options, no_bars)
 
 
 def run_best_of_n(options: BestOfNOptions, bars: Bars) -> BestOfN:

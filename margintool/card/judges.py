@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmpo_core.interval_words import interval
+
 
 def judges(made: Mapping[str, Any]) -> list[str]:
     """Return lines about who judged, how often the order decided, and how far judges agree.
@@ -27,11 +29,12 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
     orders = found.get("orders")
     if isinstance(orders, Mapping) and orders.get("flip_rate") is not None:
         low, high = orders.get("first_advantage_95") or (None, None)
-        interval = f" (95% interval {low:+.3g} to {high:+.3g})" if low is not None else ""
+        between = interval(low, high, "{:+.3g}".format, none="")
+        shown = between and f" (95% interval {between})"
         yield (
             f"- Position: of {orders['both_orders']:,} pairs judged in both orders "
             f"{orders['flip_rate']:.1%} have another winner when swapped; being shown first adds "
-            f"{orders['first_advantage']:+.3g} points{interval}."
+            f"{orders['first_advantage']:+.3g} points{shown}."
         )
     agreement = found.get("agreement")
     if isinstance(agreement, Mapping) and agreement.get("alpha_interval") is not None:

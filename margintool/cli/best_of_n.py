@@ -6,6 +6,7 @@ import typer
 
 from margintool.best_of_n.options import AnswerOptions, BestOfNOptions
 from margintool.cli.from_options import Given, argument_help, command_from
+from margintool.cli.json_output import print_json
 from mmpo_core.evaluate.options import PredictOptions
 
 HELP = """Pick the best of n answers to each prompt by a reward, and say what n is worth.
@@ -21,8 +22,6 @@ probabilities. Interrupted, the same command goes on.
 
 
 def _run(given: Given) -> None:
-    from json import dumps
-
     from margintool.best_of_n.run import run_best_of_n
     from margintool.best_of_n.text import print_best_of_n
     from margintool.cli.progress import progress_bar
@@ -34,7 +33,7 @@ def _run(given: Given) -> None:
     with log_lines():
         result = run_best_of_n(options, progress_bar)
     if as_json:
-        typer.echo(dumps(result.report, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(result.report)
         return
     print_best_of_n(result.report)
     typer.echo(f"\nIn {result.folder}: candidates.parquet, best_of_n.json and best_of_n.png")

@@ -5,13 +5,13 @@ The work is in mmpo_core.evaluate; suites bring theirs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from json import dumps
 from typing import Annotated, Any
 
 import typer
 
 from margintool.cli import evaluate_mt_bench, evaluate_rewardbench
 from margintool.cli.from_options import Given, command_from
+from margintool.cli.json_output import print_json
 from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.mt_bench.options import MtBenchOptions
 from mmpo_core.errors import InputError, lookup
@@ -89,7 +89,7 @@ def _evaluate(given: Given) -> None:
     with log_lines():
         result = evaluate(**vars(options))
     if as_json:
-        typer.echo(dumps(result.report, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(result.report)
         return
     print_evaluation(result.report)
     typer.echo(f"\nIn {result.folder}: evaluation.json, predictions and pictures")

@@ -1,8 +1,7 @@
 """`margintool evaluate MODEL --suite mt-bench`. The work is in margintool.mt_bench."""
 
-import typer
-
 from margintool.cli.from_options import Given, options_of
+from margintool.cli.json_output import print_json
 from margintool.mt_bench.options import FIXED, MtBenchOptions
 from mmpo_core.errors import InputError, UnfinishedError
 
@@ -39,9 +38,7 @@ def run(given: Given) -> None:
             return
         found = run_mt_bench(options, progress)
     if as_json:
-        from json import dumps
-
-        typer.echo(dumps(found.report, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.report)
     else:
         from margintool.mt_bench.text import print_mt_bench
 

@@ -5,6 +5,7 @@ import dataclasses
 import typer
 
 from margintool.cli.from_options import Given, options_of
+from margintool.cli.json_output import print_json
 from mmpo_core.evaluate.options import EvaluateOptions
 from mmpo_core.evaluate.rewardbench.options import RewardBenchOptions
 
@@ -20,8 +21,6 @@ def run(given: Given) -> None:
     Raises:
         InputError: for options, data and models that cannot be used.
     """
-    from json import dumps
-
     from margintool.cli.progress import progress_bar
     from margintool.cli.train_summary import log_lines
     from margintool.rewardbench import run_rewardbench
@@ -33,7 +32,7 @@ def run(given: Given) -> None:
     with log_lines():
         result = run_rewardbench(options, progress_bar)
     if as_json:
-        typer.echo(dumps(result.report, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(result.report)
         return
     for line in lines(result.report):
         typer.echo(line)

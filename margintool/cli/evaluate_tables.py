@@ -7,6 +7,8 @@ replaced.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mmpo_core.interval_words import interval, with_interval
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -170,13 +172,13 @@ def _number(estimate: Mapping[str, Any]) -> str:
 
 
 def _interval(estimate: Mapping[str, Any], sign: str = "") -> str:
-    low, high = estimate["low"], estimate["high"]
-    return "" if low is None or high is None else f"{low:{sign}.3f} to {high:{sign}.3f}"
+    write = f"{{:{sign}.3f}}".format
+    return interval(estimate["low"], estimate["high"], write, none="")
 
 
 def _with_interval(estimate: Mapping[str, Any]) -> str:
-    interval = _interval(estimate)
-    return f"{_number(estimate)} ({interval})" if interval else _number(estimate)
+    value, low, high = (estimate[name] for name in ("value", "low", "high"))
+    return with_interval(value, low, high, "{:.3f}".format)
 
 
 def _visible(text: str) -> str:

@@ -18,6 +18,7 @@ from mmpo_core.evaluate.metrics import METRICS, MORE
 from mmpo_core.evaluate.pairs import Pairs, pairs_of
 from mmpo_core.evaluate.predictions import Predictions
 from mmpo_core.evaluate.statistics import Statistic
+from mmpo_core.interval_words import interval
 
 # arm -> seed -> what its model says of the held-out pairs
 Predicted = Mapping[str, Mapping[int, Predictions]]
@@ -141,4 +142,5 @@ def by_metrics(names: Sequence[str], bins: int = BINS) -> Make:
 
 def interval_words(bounds: Sequence[float] | None) -> str:
     """Return an interval in words."""
-    return "-" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+    low, high = (None, None) if bounds is None else bounds
+    return interval(low, high, "{:+.3f}".format)

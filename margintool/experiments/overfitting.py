@@ -24,10 +24,10 @@ from margintool.experiments.running import Arm, Runs, Say, begin, predict_arms, 
 from mmpo_core.evaluate.intervals import Estimate
 from mmpo_core.evaluate.metrics import LESS, METRICS
 from mmpo_core.pair_file import read_table
+from mmpo_core.run_folder import HISTORY_FILE
 
 AT_END = ("nll", "ece", "accuracy", "reward_margin")
 CURVES = {"nll": "eval_nll", "reward_margin": "eval_rewards/margins", "ece": "eval_ece"}
-HISTORY_FILE = "log_history.jsonl"
 PICTURE = "overfitting.png"
 # What the curves alone say; they have no bootstrap.
 FROM_CURVES = {

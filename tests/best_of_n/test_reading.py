@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from margintool.best_of_n.calibration import temperatures_of
 from margintool.best_of_n.options import BestOfNOptions
 from margintool.best_of_n.reading import Prompts, read_candidates, read_prompts
-from margintool.progress import no_progress
+from margintool.progress import no_bars
 from mmpo_core.errors import InputError
 from mmpo_core.evaluate.models import EvaluatedModel
 from mmpo_core.evaluate.predictions import REWARD
@@ -29,12 +28,12 @@ def user(text: str) -> dict[str, str]:
 
 def prompts_in(path: Path, **more: Any) -> Prompts:
     options = BestOfNOptions(prompts=str(path), policy="p", reward=("r",), **more)
-    return read_prompts(options, lambda: nullcontext(no_progress))
+    return read_prompts(options, no_bars)
 
 
 def candidates_in(path: Path, **more: Any) -> Prompts:
     options = BestOfNOptions(candidates=str(path), reward=("r",), **more)
-    return read_candidates(options, lambda: nullcontext(no_progress))
+    return read_candidates(options, no_bars)
 
 
 def texts(found: Prompts) -> list[list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from margintool.similarity.fit.lengths import TEXTS
-from mmpo_core.interval_words import with_interval
+from mmpo_core.interval_words import interval, with_interval
 
 AFTER, BEFORE, EMBEDDER, LENGTH = "after", "before", "embedder", "length"
 LABELS: dict[str, str] = {
@@ -137,7 +137,7 @@ def _gain(figures: Mapping[str, Any], name: str) -> str:
     gain = figures[name]["gain"]["spearman"]
     return (
         f"on test pairs Spearman with the margin changed by {gain['value']:+.3f} (95% interval "
-        f"{gain['low']:+.3f} to {gain['high']:+.3f})"
+        f"{interval(gain['low'], gain['high'], '{:+.3f}'.format)})"
         if gain["value"] is not None
         else "there is nothing to compare with"
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmpo_core.evaluate.rewardbench.sections import PRIOR, SECTIONS
+from mmpo_core.interval_words import NONE, interval, with_interval
 
 _AVERAGE = "average"
 
@@ -58,8 +59,8 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
     calibration = found["calibration"]
     if calibration is not None:
         error, debiased = calibration["ece"], calibration["l2_debiased"]["value"]
-        ends = "" if error["low"] is None else f" ({error['low']:.3f} to {error['high']:.3f})"
-        yield f"  Expected calibration error on {PRIOR}: {error['value']:.3f}{ends}. Chance raises"
+        written = with_interval(error["value"], error["low"], error["high"], "{:.3f}".format)
+        yield f"  Expected calibration error on {PRIOR}: {written}. Chance raises"
         yield f"  it where pairs are few; the root mean square without that is {debiased:.3f}."
 
 
@@ -86,10 +87,8 @@ def _subsets(sections: list[str]) -> set[str]:
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    return NONE if value is None else f"{100 * value:.1f}"
 
 
 def _interval(one: Mapping[str, Any] | None) -> str:
-    if one is None or one["low"] is None:
-        return "-"
-    return f"{_percent(one['low'])} to {_percent(one['high'])}"
+    return NONE if one is None else interval(one["low"], one["high"], _percent)
