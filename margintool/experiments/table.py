@@ -63,27 +63,33 @@ def markdown(content: Content) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def with_results(page: str, content: Content) -> str:
+def place(content: Content) -> str:
+    """Return the name of the place that an experiment's results have on the page."""
+    return content["experiment"] + (", own data" if content["settings"].get("data") else "")
+
+
+def with_results(page: str, content: Content, pictures: Sequence[str] = ()) -> str:
     """Return the page with an experiment's results in their place, in that of earlier ones.
 
-    The place is between `<!-- results: NAME -->` and `<!-- end -->`; NAME is followed by
-    ", own data" where the data were the user's.
+    The place is between `<!-- results: NAME -->` and `<!-- end -->`, with NAME from `place`.
 
     Args:
         page: Markdown.
         content: of experiment.json.
+        pictures: their paths from the page; shown above the tables.
 
     Raises:
         InputError: if the experiment is not finished, or the page has no such place.
     """
-    name = content["experiment"] + (", own data" if content["settings"].get("data") else "")
+    name = place(content)
     if "verdicts" not in content:
         raise InputError(f"experiment {name} is not finished: start it again")
     begin, end = f"<!-- results: {name} -->\n", "<!-- end -->"
     head, found, rest = page.partition(begin)
     if not found or end not in rest:
         raise InputError(f"the page has no place for results of {name}")
-    return f"{head}{begin}{markdown(content)}{end}{rest.partition(end)[2]}"
+    shown = "".join(f"![Results of {name}, as in the tables below]({one})\n\n" for one in pictures)
+    return f"{head}{begin}{shown}{markdown(content)}{end}{rest.partition(end)[2]}"
 
 
 def _difference(one: Mapping[str, Any]) -> list[str]:

@@ -186,6 +186,9 @@ def test_results_come_into_their_place_on_the_page(tmp_path, monkeypatch):
     page = with_results(PAGE, content)
     assert markdown(content) in page
     assert with_results(page, content) == page
+    assert "](experiments/a.png)\n\nvotes: 5 pairs" in with_results(
+        page, content, ["experiments/a.png"]
+    )
     for name in EXPERIMENTS:
         assert page.count(f"<!-- results: {name} -->") == 1
     own = {**content, "experiment": "calibration", "settings": {"data": "votes.parquet"}}
