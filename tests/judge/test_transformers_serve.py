@@ -4,15 +4,9 @@ The model is untrained, so its replies are noise: each is stored, and read as nu
 """
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,8 +14,8 @@ from openai import OpenAI
 
 from margintool.judge.item import REASONS
 from tests.conftest import CliResult
+from tests.judge.transformers_server import make_tiny_model, transformers_serve
 
-READY_SECONDS = 180
 SCHEMA = {"type": "object", "properties": {"rating": {"type": "number"}}}
 
 pytestmark = pytest.mark.slow
@@ -29,47 +23,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mmpo_core.tiny import make_tiny_policy, make_tiny_tokenizer
-
-    folder = tmp_path_factory.mktemp("tiny")
-    make_tiny_policy().save_pretrained(folder)
-    make_tiny_tokenizer().save_pretrained(folder)
-    return folder
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"), draws=False)
 
 
 @pytest.fixture(scope="module")
 def url(model: Path) -> Iterator[str]:
-    """The base URL of the server, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model)]
-    log = model / "serve.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", port, "--device", "cpu"],
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _wait_until_ready(server, f"http://127.0.0.1:{port}/health", log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
-    end = time.monotonic() + READY_SECONDS
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            pytest.fail(f"transformers serve ended early:\n{log.read_text()}")
-        try:
-            with urlopen(health, timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.5)
-    pytest.fail(f"transformers serve was not ready in {READY_SECONDS} s:\n{log.read_text()}")
+    with transformers_serve(model) as url:
+        yield url
 
 
 def test_it_ignores_what_it_does_not_know(url: str, model: Path) -> None:
