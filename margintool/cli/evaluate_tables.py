@@ -123,7 +123,9 @@ def _temperature(models: Mapping[str, Any]) -> Iterator[str]:
         of = f"{_visible(name)}: " if len(models) > 1 else ""
         found = model["temperature"]
         if found["temperature"] is None:
-            yield f"{of}not fitted: {found['reason']}"
+            # said by the reason too, where it was tried
+            reason = found["reason"].removeprefix("no temperature fits: ")
+            yield f"{of}not fitted: {reason}"
             continue
         ece = found["metrics"]["ece"]
         yield (

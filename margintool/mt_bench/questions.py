@@ -21,6 +21,8 @@ from mmpo_core.errors import InputError
 logger = logging.getLogger(__name__)
 
 Texts = tuple[str, ...]
+# Of each, one must be there: FastChat's name, and the hub's.
+_COLUMNS = (("question_id", "prompt_id"), ("category",), ("turns", "prompt"))
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,12 @@ def _rows(spec: str | Path, option: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _question(where: str, row: Mapping[str, Any]) -> Question:
+    absent = [" or ".join(names) for names in _COLUMNS if not row.keys() & set(names)]
+    if absent:
+        raise InputError(
+            f"{where}: there is no column {', '.join(absent)}. --data takes questions in "
+            "FastChat's form: question_id, category and turns (two texts)"
+        )
     category = row.get("category")
     if not isinstance(category, str) or not category:
         raise InputError(f"{where}: column 'category' must be a text, got {category!r}")

@@ -52,12 +52,12 @@ def candidate_rewards(
         found = facts(encoded)
         if found["cut"] or found["prompts_cut"]:
             logger.warning(
-                "%s: of %d different candidates %d are cut, and %d prompts to them, to %d tokens",
+                "%s: cut to %d tokens: candidates: %d of %d different ones; prompts to them: %d",
                 model.label,
-                found["different"],
-                found["cut"],
-                found["prompts_cut"],
                 lengths.max_length,
+                found["cut"],
+                found["different"],
+                found["prompts_cut"],
             )
         scored = score_pairs(model, Encoded(tokenizer, encoded.pairs), options)
         free_memory(options)

@@ -55,6 +55,16 @@ def test_bad_questions(tmp_path: Path, change: Mapping[str, Any], said: str) -> 
         load_questions(write(tmp_path / "question.jsonl", rows))
 
 
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "pairs.jsonl", [{"prompt": ["a", "b"], "chosen": "c"}])
+    with pytest.raises(
+        InputError,
+        match=r"row 1: there is no column question_id or prompt_id, category\. --data takes "
+        ".*: question_id, category and turns",
+    ):
+        load_questions(pairs)
+
+
 BAD_ANSWERS: list[tuple[list[dict[str, Any]], str]] = [
     (answers({81: ("a", "b"), 101: ("a",)}), "row 2: 'choices.0..turns' must be a list of 2"),
     ([*answers({81: ("a", "b")}), *answers({81: ("a", "b")})], "question 81 is answered twice"),
