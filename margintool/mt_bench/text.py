@@ -51,10 +51,13 @@ def _sections(found: MtBench) -> Iterator[tuple[str, RenderableType]]:
 
 
 def _ratings(table: Table) -> Grid:
-    grid = _grid("", *(name.replace("_", " ") for name in COLUMNS), "without")
+    """Return the table; what has no rating is a column where anything has none, for its width."""
+    missing = table.overall["both"].unrated > 0
+    titles = [*(name.replace("_", " ") for name in COLUMNS), *(["without"] if missing else [])]
+    grid = _grid("", *titles)
     for category, line in table.by_category.items():
-        grid.add_row(Text(visible(category)), *_cells(line))
-    grid.add_row(Text("all", style="bold"), *_cells(table.overall))
+        grid.add_row(Text(visible(category)), *_cells(line)[: len(titles)])
+    grid.add_row(Text("all", style="bold"), *_cells(table.overall)[: len(titles)])
     return grid
 
 
@@ -68,7 +71,8 @@ def _published() -> Grid:
 def _grid(*titles: str) -> Grid:
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for at, title in enumerate(titles):
-        grid.add_column(title, justify="right" if at else "left", no_wrap=True)
+        # on a narrow terminal numbers are broken, and never cut
+        grid.add_column(title, justify="right" if at else "left", overflow="fold")
     return grid
 
 
