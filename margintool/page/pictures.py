@@ -53,14 +53,14 @@ def embedded(path: Path, alt: str, caption: str = "") -> Picture:
     Raises:
         InputError: if it cannot be read or is no PNG.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path, formats=["PNG"]) as image:
             finely = float(image.info.get("dpi", (_PER_INCH, _PER_INCH))[0]) or _PER_INCH
             written = BytesIO()
             image.convert("RGBA").quantize(_COLORS, Image.Quantize.FASTOCTREE).save(written, "png")
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise InputError(f"{path}: is not a PNG picture") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error

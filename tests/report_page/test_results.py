@@ -7,99 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from margintool.best_of_n.reading import Candidate
-from margintool.best_of_n.results import pick, write_rows
+from margintool.experiments.options import CalibrationOptions
 from margintool.experiments.record import EXPERIMENT_FILE as EXPERIMENTS_OWN
-from margintool.mt_bench.questions import Question
-from margintool.mt_bench.rating import Rated
-from margintool.mt_bench.results import write_rows as write_answers
+from margintool.experiments.record import command_of
+from margintool.page.commands import commands_section
 from margintool.page.experiment_file import EXPERIMENT_FILE
 from margintool.page.folders import read_folders
 from margintool.page.mt_bench import mt_bench_section
-from margintool.page.views import Example, Part, Section, Table
-from mmpo_core.best_of_n.expected import expected_rewards
+from margintool.page.views import Code, Example, Part, Section, Table
 from mmpo_core.errors import InputError
-from tests.report_page.made import HOSTILE, TURNED
+from tests.report_page.made import HOSTILE
+from tests.report_page.made_results import write_best_of_n, write_experiment, write_mt_bench
 from tests.report_page.outline import Outline
 
 FILES = ("mt_bench.json", "best_of_n.json", "experiment.json")
-
-
-def write_mt_bench(folder: Path, low: float = 2.0, judge: str = "judge") -> Path:
-    """Two questions; the ratings of their turns are low, 4, 6 and none."""
-    from margintool.judge.item import Item
-    from margintool.judge.running.records import RunOutcome
-    from margintool.mt_bench.table import table
-
-    folder.mkdir()
-    questions = [Question("1", "math", (HOSTILE, "second")), Question("2", "stem", ("q", TURNED))]
-    items = [Item(turn, (), (f"answer {turn}",), None) for one in questions for turn in one.turns]
-    rating = np.array([low, 4.0, 6.0, np.nan])
-    problems = [None, None, None, ("no_score", "no number")]
-    write_answers(
-        folder, [judge], questions, items, Rated(rating, rating[:, None], problems, RunOutcome())
-    )
-    content = {
-        "model": "tiny",
-        "questions": {"fingerprint": "q"},
-        "judge": {"judge_model": [judge]},
-        "ratings": table(rating, ["math", "stem"], bootstrap=0, seed=0).as_json(),
-        "without_verdict": {"no_score": 1},
-        "bootstrap": 0,
-        "published": {"source": "paper", "scores": []},
-    }
-    (folder / "mt_bench.json").write_text(json.dumps(content))
-    return folder
-
-
-def write_best_of_n(folder: Path) -> Path:
-    """A prompt with rewards 0 and 2: the best of 1 is worth 1, of 2 it is worth 2."""
-    folder.mkdir()
-    rewards = {"reward": [np.array([0.0, 2.0])]}
-    picked = pick(rewards, [1.0])
-    answers = [[Candidate(f"{TURNED} worse"), Candidate(f"{HOSTILE} better")]]
-    write_rows(
-        folder / "candidates.parquet",
-        [({"role": "user", "content": HOSTILE},)],
-        answers,
-        rewards,
-        picked,
-    )
-    content = {
-        "arguments": {"reward": ["runs/reward"], "out": str(folder)},
-        "candidates": {"file": "prompts.jsonl", "prompts": 1, "number": 2},
-        "rewards": {"reward": {"model": "runs/reward", "temperature": 1.0}},
-        "picked": picked.about(rewards),
-        "expected": expected_rewards(rewards, resamples=0),
-    }
-    (folder / "best_of_n.json").write_text(json.dumps(content))
-    return folder
-
-
-def write_experiment(folder: Path, **changes: Any) -> Path:
-    folder.mkdir()
-    cell = {"mean": 0.25, "sd": None, "over_seeds": None, "over_prompts": None}
-    content = {
-        "experiment": "calibration",
-        "settings": {"lr": 0.001, "seeds": 1, "data": None},
-        "seeds": [0],
-        "data": [{"what": "votes", "pairs": 9, "held_out_pairs": 3}],
-        "tables": [
-            {"title": "Held out", "columns": ["ECE"], "rows": [{"name": "MMPO", "cells": [cell]}]}
-        ],
-        "differences": [
-            {"what": "ECE, a less b", **cell, "over_seeds": [-1.0, 0.5], "verdict": "unclear"}
-        ],
-        "claims": [{"claim": HOSTILE, "here": "unclear", "outcome": "open"}],
-        "verdicts": [],
-        "pictures": ["gone.png"],
-        **changes,
-    }
-    (folder / "experiment.json").write_text(json.dumps(content))
-    return folder
 
 
 def _tables(section: Section | None) -> list[Table]:
@@ -161,6 +84,26 @@ def test_several_folders_of_mt_bench_are_one_table(tmp_path: Path) -> None:
     assert list(table.grid.rows[-1]) == ["all", "4.00", "5.00"]
     assert section is not None
     assert "cannot be compared" in str(section.blocks[1])
+
+
+def test_commands_hold_what_was_given(tmp_path: Path) -> None:
+    """Options as by default are left out; MT-bench's own fixed ones always are."""
+    from margintool.mt_bench.options import MtBenchOptions
+    from mmpo_core.options import plain_values
+
+    options = MtBenchOptions(model="tiny", judge_model=("j",), bootstrap=7, mode="score")
+    bench = write_mt_bench(tmp_path / "mt")
+    content = json.loads((bench / "mt_bench.json").read_text())
+    arguments = json.loads(json.dumps(plain_values(options)))
+    (bench / "mt_bench.json").write_text(json.dumps({**content, "arguments": arguments}))
+    given = command_of("calibration", CalibrationOptions(out=Path("c"), seeds=2))
+    experiment = write_experiment(tmp_path / "exp", command=given)
+    [_, code] = commands_section(read_folders([bench, experiment]), {}).blocks
+    assert isinstance(code, Code)
+    assert sorted(code.lines) == [
+        "margintool evaluate tiny --suite mt-bench --judge-model j --bootstrap 7",
+        "margintool experiment calibration --out c --seeds 2",
+    ]
 
 
 def test_an_experiment_is_read_with_its_parts(tmp_path: Path) -> None:
