@@ -54,6 +54,9 @@ def test_the_commands_run_as_written(
     table = pq.read_table("best-of-n/candidates.parquet")
     assert table.column_names == first_column(PAGE, "candidates.parquet")
     assert table.num_rows == 8 * len(PROMPTS)
+    # the last command: rewards below 0 are no reason to reject a pair
+    assert pq.read_metadata("best-worst.parquet").num_rows == len(PROMPTS)
+    assert not Path("best-worst.rejects.parquet").exists()
     made = {path.name for path in Path("best-of-n").iterdir() if path.suffix != ".lock"}
     named = {line.split("|")[1].strip() for line in PAGE.splitlines() if line.startswith("| ")}
     assert made <= named
