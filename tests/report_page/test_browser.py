@@ -104,6 +104,19 @@ def test_a_keyboard_unfolds_and_skips(opened: Any) -> None:
     assert reached == folds > 5
 
 
+def test_paper_cuts_nothing_off(opened: Any) -> None:
+    """At the width of A4: what scrolls on a screen is as wide as the paper."""
+    opened.set_viewport_size({"width": 720, "height": 900})
+    opened.emulate_media(media="print")
+    outside = opened.evaluate(
+        """() => [...document.querySelectorAll('main *')]
+            .filter(e => e.getBoundingClientRect().right > 721)
+            .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    opened.emulate_media(media="screen")
+    assert outside == []
+
+
 def test_dark_is_dark(opened: Any) -> None:
     opened.emulate_media(color_scheme="dark")
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
