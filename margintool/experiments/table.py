@@ -65,7 +65,8 @@ def markdown(content: Content) -> str:
 
 def place(content: Content) -> str:
     """Return the name of the place that an experiment's results have on the page."""
-    return content["experiment"] + (", own data" if content["settings"].get("data") else "")
+    own = ", own data" if content["settings"].get("data") else ""
+    return f"{content['experiment']}{own}"
 
 
 def with_results(page: str, content: Content, pictures: Sequence[str] = ()) -> str:
