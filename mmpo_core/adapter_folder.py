@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmpo_core.adapter_options import require_peft
 from mmpo_core.errors import InputError
 from mmpo_core.hub import loading
 
@@ -164,8 +165,6 @@ def merged(model: Any, adapter: AdapterFolder) -> Any:
     Raises:
         InputError: if peft is missing, or the adapter's weights are not those of this model.
     """
-    from mmpo_core.adapters import require_peft
-
     require_peft()
     with loading(str(adapter.path)), quiet_peft():
         from peft import PeftConfig, PeftModel

@@ -5,6 +5,7 @@ A base class of their options; adapters.py does it. No torch here. Read by train
 
 import dataclasses
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from mmpo_core.errors import InputError
@@ -42,12 +43,22 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def require_peft() -> None:
+    """Raise InputError if peft is not installed."""
+    if find_spec("peft") is None:
+        raise InputError(
+            "adapters need the package peft, which is not installed: "
+            "`pip install 'margintool[lora]'`"
+        )
+
+
 def check_adapter_options(options: AdapterOptions) -> None:
-    """Raise InputError for a value out of range, or an option of adapters where there are none."""
+    """Raise InputError for a value out of range, an option of adapters without one, or no peft."""
     for name, (good, wanted) in _RANGES.items():
         if not good(getattr(options, name)):
             raise InputError(f"{name} must be {wanted}, got {getattr(options, name)}")
     if options.lora_rank:
+        require_peft()
         return
     for field in dataclasses.fields(AdapterOptions):
         if getattr(options, field.name) != field.default:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mmpo_core.adapter_folder import is_adapter, quiet_peft
-from mmpo_core.adapter_options import AdapterOptions
+from mmpo_core.adapter_options import AdapterOptions, require_peft
 from mmpo_core.errors import InputError
 from mmpo_core.hub import cached_commit, on_hub
 from mmpo_core.models import TINY, resolve_model
@@ -21,15 +21,6 @@ from mmpo_core.tiny import seeded
 ADAPTER = "default"
 # The version that was tried (tests/core/test_train_qlora.py); early ones know GPUs only.
 _ON_CPU = "bitsandbytes>=0.50"
-
-
-def require_peft() -> None:
-    """Raise InputError if peft is not installed."""
-    if find_spec("peft") is None:
-        raise InputError(
-            "adapters need the package peft, which is not installed: "
-            "`pip install 'margintool[lora]'`"
-        )
 
 
 def quantization(options: AdapterOptions, model: str, *, on_cpu: bool, bf16: bool) -> Any:

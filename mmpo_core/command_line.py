@@ -1,11 +1,17 @@
-"""Options as words of a command line, for cards that say how a thing was made.
+"""Options as words of a command line, for messages and for cards that say how a thing was made.
 
-Read by model_card.py, and by margintool/card/command_line.py and margintool/page/commands.py.
+Read by model_card.py, and by margintool/cli/evaluate.py,
+margintool/card/command_line.py and margintool/page/commands.py.
 """
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+
+def flag(name: str) -> str:
+    """Return an option's word on the command line: lora_rank -> --lora-rank."""
+    return f"--{name.replace('_', '-')}"
 
 
 def option_words(name: str, value: Any) -> Iterator[str]:
@@ -15,12 +21,11 @@ def option_words(name: str, value: Any) -> Iterator[str]:
         name: of an options dataclass's field.
         value: as JSON holds it.
     """
-    flag = name.replace("_", "-")
     if isinstance(value, bool):
-        yield f"--{flag}" if value else f"--no-{flag}"
+        yield flag(name if value else f"no_{name}")
         return
     for item in value if isinstance(value, list | tuple) else [value]:
-        yield from (f"--{flag}", str(item))
+        yield from (flag(name), str(item))
 
 
 def changed_words(

@@ -105,10 +105,11 @@ def _hub_files(hub_id: str, revision: str | None, instead: str) -> list[str] | N
         if isinstance(try_to_load_from_cache(hub_id, "config.json", revision=revision), str):
             logger.warning("the hub cannot be reached; %s is read from the local cache", hub_id)
             return None
+        cause = _first_line(str(error)) or type(error).__name__
         raise InputError(
-            f"{hub_id}: the hub ({api.endpoint}) cannot be reached and the model is not in the "
-            f"local cache ({_first_line(str(error)) or type(error).__name__}). Give the path of a "
-            f"folder that holds the model{instead}"
+            f"{hub_id}: no such folder here, the hub ({api.endpoint}) cannot be reached ({cause}), "
+            "and the model is not in the local cache. Give the path of a folder that holds the "
+            f"model{instead}"
         ) from error
     return [file.rfilename for file in info.siblings or []]
 

@@ -14,6 +14,7 @@ from margintool.cli.from_options import Given, command_from
 from margintool.cli.json_output import print_json
 from margintool.judge.options import JudgeOptions, ServerOptions
 from margintool.mt_bench.options import MtBenchOptions
+from mmpo_core.command_line import flag
 from mmpo_core.errors import InputError, lookup
 from mmpo_core.evaluate.options import EvaluateOptions, PredictOptions
 from mmpo_core.evaluate.rewardbench.options import RewardBenchOptions
@@ -65,7 +66,7 @@ def _run(given: Given) -> None:
         return
     own = {name for one in SUITES.values() for name in one.options} & given.keys()
     if own - {"json"}:
-        raise InputError(f"{min(own)} is for suites: give --suite, or leave it out")
+        raise InputError(f"{flag(min(own))} is for suites: give --suite, or leave it out")
     _evaluate(given)
 
 
@@ -74,7 +75,7 @@ def _run_suite(name: str, given: Given) -> None:
     known = {"models", *suite.reads, *suite.options}
     unknown = [one for one in given if one not in known]
     if unknown:
-        raise InputError(f"suite {name} does not take {unknown[0]}: leave it out")
+        raise InputError(f"suite {name} does not take {flag(unknown[0])}: leave it out")
     suite.run(given)
 
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from mmpo_core import adapters
+from mmpo_core import adapter_options, adapters
 from mmpo_core.adapter_options import AdapterOptions, check_adapter_options
 from mmpo_core.adapters import (
     adapter_record,
     quantization,
     quantization_config,
-    require_peft,
     with_adapter,
 )
 from mmpo_core.errors import InputError
@@ -151,9 +150,10 @@ def test_an_adapter_on_one_of_two_tied_weights_is_refused():
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
+    for module in (adapter_options, adapters):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"peft.*pip install 'margintool\[lora\]'"):
-        require_peft()
+        check_adapter_options(options())
     with pytest.raises(InputError, match=r"bitsandbytes.*pip install 'margintool\[qlora\]'"):
         quantization(options(quantize="4bit"), "gemma-2b", on_cpu=False, bf16=True)
 

@@ -283,7 +283,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--max-new-tokens", "0"], "--max-new-tokens must be >= 1"),
     (["--bootstrap", "-1"], "--bootstrap must be >= 0"),
     (["--judge-model", "j", "--samples", "0"], "--samples must be >= 1"),
-    (["--beta", "1"], "suite mt-bench does not take beta"),
+    (["--beta", "1"], "suite mt-bench does not take --beta"),
     (["another"], "takes one model, got 2. Give the command once for each"),
     (["--references", "none.jsonl", "--judge-model", "j"], "none.jsonl: no such file"),
 ]

@@ -132,7 +132,7 @@ def test_absent_subsets_and_left_out_examples_are_told(
     ("words", "message"),
     [
         (("--data", "shpp.jsonl"), "shpp.jsonl:1: unknown subset 'shpp'. Did you mean 'shp'"),
-        (("--data", "shp.jsonl", "--gamma", "2"), "suite rewardbench does not take gamma"),
+        (("--data", "shp.jsonl", "--gamma", "2"), "suite rewardbench does not take --gamma"),
         ((), "allenai/reward-bench: not a file here"),
         (("--data", "shp.jsonl", "--bins", "5"), "bins must be an even number"),
     ],
@@ -156,4 +156,4 @@ def test_bad_usage_is_explained(
 def test_its_option_is_for_the_suite_alone(cli: Callable[..., Any], examples: Path) -> None:
     done = cli("evaluate", "tiny", "--data", examples, "--core-only")
     assert done.status == 2
-    assert "core_only is for suites" in done.err
+    assert "--core-only is for suites" in done.err
