@@ -7,6 +7,7 @@ of models are the caller's and are drawn as they are.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,12 @@ RELIABILITY, RISK_COVERAGE, MARGINS = "reliability.png", "risk_coverage.png", "m
 
 DIAGONAL = "perfect calibration (above it: too unsure, below: too sure)"
 
+# Inches: narrow enough that words can be read on a phone, where the picture fills the screen.
+WIDTH = 5.6
+
 _MARKERS = "osD^vP*"
 _FAINT = 0.15
+_LEGEND_LETTERS = 70  # as many as WIDTH holds
 _COLUMNS = 3
 
 
@@ -62,7 +67,7 @@ def plot_reliability(evaluation: Mapping[str, Any], path: Path) -> None:
     runs from 0.5 to 1. Bars and bands are 95% intervals; below, how many pairs stand behind each
     point.
     """
-    with _figure(path, (7.2, 6.6 + 0.2 * len(evaluation["models"]))) as figure:
+    with _figure(path, (WIDTH, 5.8 + 0.2 * len(evaluation["models"]))) as figure:
         grid = figure.add_gridspec(2, 1, height_ratios=[4, 1])
         curve = figure.add_subplot(grid[0])
         below = figure.add_subplot(grid[1], sharex=curve)
@@ -108,7 +113,7 @@ def _counts(axes: Any, rows: Sequence[Mapping[str, Any]], number: int, models: i
 
 def plot_risk_coverage(evaluation: Mapping[str, Any], path: Path) -> None:
     """Draw how often a model errs if it answers only the pairs that it is surest of."""
-    with _figure(path, (7.2, 4.6 + 0.2 * len(evaluation["models"]))) as figure:
+    with _figure(path, (WIDTH, 4.2 + 0.2 * len(evaluation["models"]))) as figure:
         axes = figure.add_subplot()
         for number, (name, model) in enumerate(evaluation["models"].items()):
             rows = model["risk_coverage"]
@@ -174,6 +179,7 @@ def _margins(axes: Any, one: Predictions, edge: float, reach: float) -> None:
 def _legend(figure: Any, axes: Any) -> None:
     """Put the legend below the axes, where it hides nothing however many models there are."""
     handles, labels = axes.get_legend_handles_labels()
+    labels = [fill(label, _LEGEND_LETTERS) for label in labels]
     figure.legend(handles, labels, loc="outside lower left", frameon=False, fontsize=9)
 
 
