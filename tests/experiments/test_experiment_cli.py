@@ -92,7 +92,8 @@ def folder(tmp_path_factory):
         patch.setattr(PairTrainer, "compute_loss", interrupt)
         assert run([str(word) for word in (*WORDS, out)]) == 130
     assert "verdicts" not in json.loads((out / EXPERIMENT_FILE).read_text())
-    finished = [path for path in out.glob(RUN_FILES) if "finished" in path.read_text()]
+    states = {path: json.loads(path.read_text())["status"] for path in out.glob(RUN_FILES)}
+    finished = [path for path, status in states.items() if status == "finished"]
     assert len(finished) == 3
     before = {path: path.stat().st_mtime_ns for path in finished}
     assert run([str(word) for word in (*WORDS, out)]) == 0
