@@ -15,10 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/margintool demo --out demo
 
-# A worker takes files in their order, so that it imports and makes what they share once, and
-# at the end takes single tests off the other: by whole files, one worker ended on its own.
+# Whole files, so that what a file's tests share is made once, in their order: by default the
+# files of the fewest tests come last, and some of them take minutes on one worker.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -69,8 +69,8 @@ def output_is_a_folder(folder: Path) -> list[str]:
 
 
 def output_is_the_input(folder: Path) -> list[str]:
-    path = folder / "votes.jsonl"
-    path.write_text(LINE)
+    path = folder / "votes.parquet"
+    pq.write_table(pa.Table.from_pylist([json.loads(LINE)]), path)
     return ["--input", str(path), "--out", str(path), "--overwrite"]
 
 
@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "all ties": (rows(shp_row(5, 5)), ["ties", "--gamma"]),
     "output under a file": (output_under_a_file, ["/file is a file, not a folder"]),
     "output is a folder": (output_is_a_folder, ["folder"]),
-    "output is the input": (output_is_the_input, ["votes.jsonl: is an input", "--out"]),
+    "output is the input": (output_is_the_input, ["votes.parquet: is an input", "--out"]),
     "unknown option": (options(rows(shp_row(9, 2)), "--gama", "1"), ["--gamma"]),
     "csv with semicolons": (
         file("v.csv", "history;human_ref_A;human_ref_B;score_A;score_B\nx;a;b;3;2\n"),

@@ -113,7 +113,7 @@ def test_the_main_job_runs_as_written(
     assert hub == ["stanfordnlp/SHP"]
     assert (tmp_path / "margins.png").stat().st_size > 10_000
     assert list(tmp_path.glob("runs/*/model.safetensors"))
-    assert "Differences on the same pairs" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "mmpo against dpo: " in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 JUDGE_SECTIONS = {

@@ -234,9 +234,14 @@ MOMENTS = {
     "pairs are written": ("margintool.pipeline:PairWriter:write", 1),
     "the pair file is put in its place": ("margintool.pipeline:publish", 1),
 }
+# One moment of asking and one of writing; the others are in the slow suite.
+ALWAYS = ("replies are stored", "pairs are written")
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(one, marks=[] if one in ALWAYS else [pytest.mark.slow]) for one in MOMENTS],
+)
 def test_killed_inside_a_step_the_same_bytes_come_out(
     command: Callable[..., Command], moment: str
 ) -> None:

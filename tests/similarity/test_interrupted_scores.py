@@ -119,7 +119,9 @@ def same_pairs(made: Path, whole: Path) -> None:
     np.testing.assert_allclose(margin, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_killed_and_started_again(
     asked: dict[str, Any], small_path: Path, tmp_path: Path, ending: signal.Signals
 ) -> None:
